@@ -1,0 +1,1 @@
+"""Private parts of the procedural scenes of ``fusionkd.datasets.scenes``."""

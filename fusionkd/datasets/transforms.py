@@ -1,0 +1,181 @@
+"""Transforms of a pair; both images always go through the same geometry."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import cv2
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmcv.transforms.utils import cache_randomness
+from mmengine.structures import BaseDataElement
+
+from fusionkd.fileio import ImageError, read_image, scale_to_unit
+from fusionkd.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class LoadImagePair(BaseTransform):
+    """Read both images: ir to one channel, vis gray or RGB.
+
+    8-bit images stay uint8; 16-bit and float images become float32 in [0, 1].
+
+    Adds ``ir``, ``(H, W)``, and ``vis``, ``(H, W)`` or ``(H, W, 3)``.
+
+    Args:
+        ir_range: values of the infrared file that become 0 and 1, such as ``(0, 16383)`` for 14-bit thermal data.
+            Default the range of the file's type.
+        vis_range: the same for the visible file.
+        cache_mb: keep decoded pairs in memory up to this many MiB per process. Default 0.
+
+    Raises:
+        ImageError: unreadable or truncated file, sizes that differ.
+    """
+
+    def __init__(
+        self,
+        ir_range: tuple[float, float] | None = None,
+        vis_range: tuple[float, float] | None = None,
+        cache_mb: float = 0,
+    ):
+        self.ir_range = ir_range
+        self.vis_range = vis_range
+        self.cache_bytes = int(cache_mb * 2**20)
+        self._cache: OrderedDict[tuple[str, str], tuple[np.ndarray, np.ndarray]] = OrderedDict()
+        self._cached_bytes = 0
+
+    def transform(self, results: dict) -> dict:
+        """Add the images of ``ir_path`` and ``vis_path``."""
+        key = (results['ir_path'], results['vis_path'])
+        pair = self._cache.get(key)
+        if pair is None:
+            pair = self._load(*key)
+            size = pair[0].nbytes + pair[1].nbytes
+            # A full cache keeps what it has: replacing would make every epoch of a larger set decode everything again.
+            if self._cached_bytes + size <= self.cache_bytes:
+                self._cache[key] = pair
+                self._cached_bytes += size
+        results['ir'], results['vis'] = pair
+        return results
+
+    def _load(self, ir_path: str, vis_path: str) -> tuple[np.ndarray, np.ndarray]:
+        ir, vis = read_image(ir_path), read_image(vis_path)
+        if ir.shape[:2] != vis.shape[:2]:
+            raise ImageError(
+                f'{ir_path} is {ir.shape[1]} x {ir.shape[0]} and {vis_path} is {vis.shape[1]} x {vis.shape[0]} pixels: '
+                'register and resize the pair first'
+            )
+        if ir.ndim == 3:
+            ir = cv2.cvtColor(ir, cv2.COLOR_RGB2GRAY)
+        return _prepare(ir, self.ir_range, ir_path), _prepare(vis, self.vis_range, vis_path)
+
+
+def _prepare(image: np.ndarray, value_range: tuple[float, float] | None, path: str) -> np.ndarray:
+    return image if image.dtype == np.uint8 and value_range is None else scale_to_unit(image, value_range, path)
+
+
+@TRANSFORMS.register_module()
+class RandomCropPair(BaseTransform):
+    """Cut the same window out of both images; images smaller than it are enlarged by reflection first.
+
+    Args:
+        size: side of the square window in pixels, or ``(height, width)``.
+    """
+
+    def __init__(self, size: int | tuple[int, int]):
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+
+    @cache_randomness
+    def _corner(self, h: int, w: int) -> tuple[int, int]:
+        return np.random.randint(h - self.size[0] + 1), np.random.randint(w - self.size[1] + 1)
+
+    def transform(self, results: dict) -> dict:
+        """Crop ``ir`` and ``vis``."""
+        h, w = results['ir'].shape[:2]
+        pad = [(0, max(self.size[0] - h, 0)), (0, max(self.size[1] - w, 0))]
+        if pad != [(0, 0), (0, 0)]:
+            for key in ('ir', 'vis'):
+                results[key] = np.pad(results[key], pad + [(0, 0)] * (results[key].ndim - 2), mode='symmetric')
+            h, w = results['ir'].shape[:2]
+        y, x = self._corner(h, w)
+        for key in ('ir', 'vis'):
+            results[key] = results[key][y : y + self.size[0], x : x + self.size[1]]
+        return results
+
+
+@TRANSFORMS.register_module()
+class RandomFlipPair(BaseTransform):
+    """Mirror both images.
+
+    Args:
+        horizontal: probability of a left-right flip. Default 0.5.
+        vertical: probability of an up-down flip. Default 0.
+    """
+
+    def __init__(self, horizontal: float = 0.5, vertical: float = 0.0):
+        self.horizontal = horizontal
+        self.vertical = vertical
+
+    @cache_randomness
+    def _draw(self) -> tuple[bool, bool]:
+        return np.random.rand() < self.horizontal, np.random.rand() < self.vertical
+
+    def transform(self, results: dict) -> dict:
+        """Flip ``ir`` and ``vis`` or leave them."""
+        horizontal, vertical = self._draw()
+        for key in ('ir', 'vis'):
+            if horizontal:
+                results[key] = results[key][:, ::-1]
+            if vertical:
+                results[key] = results[key][::-1]
+        return results
+
+
+@TRANSFORMS.register_module()
+class PhotometricJitter(BaseTransform):
+    """Gain and offset drawn for each image by itself: cameras of other exposures and ranges.
+
+    Args:
+        gain: relative half width around 1. Default 0.2.
+        offset: half width in fractions of the full range. Default 0.05.
+    """
+
+    def __init__(self, gain: float = 0.2, offset: float = 0.05):
+        self.gain = gain
+        self.offset = offset
+
+    @cache_randomness
+    def _draw(self) -> np.ndarray:
+        return np.random.uniform(-1, 1, (2, 2)).astype(np.float32)
+
+    def transform(self, results: dict) -> dict:
+        """Change ``ir`` and ``vis``, keeping type and range."""
+        for key, (gain, offset) in zip(('ir', 'vis'), self._draw(), strict=True):
+            image = results[key]
+            full = 255 if image.dtype == np.uint8 else 1
+            changed = image * (1 + self.gain * gain) + full * self.offset * offset
+            changed = np.clip(changed, 0, full)
+            results[key] = np.rint(changed).astype(np.uint8) if full == 255 else changed.astype(np.float32)
+        return results
+
+
+@TRANSFORMS.register_module()
+class PackFusionInputs(BaseTransform):
+    """Arrays to tensors: ``dict(inputs=dict(ir, vis), data_samples=BaseDataElement)``.
+
+    ``ir`` is ``(1, H, W)``, ``vis`` ``(1 or 3, H, W)``, uint8 or float32 in [0, 1]. The sample's metainfo holds ``name``,
+    ``set_name`` and the paths where there are any.
+    """
+
+    META_KEYS = ('name', 'set_name', 'ir_path', 'vis_path')
+
+    def transform(self, results: dict) -> dict:
+        """Pack one pair."""
+        inputs = {}
+        for key in ('ir', 'vis'):
+            image = results[key]
+            image = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+            inputs[key] = torch.from_numpy(np.ascontiguousarray(image))
+        meta = {key: results[key] for key in self.META_KEYS if key in results}
+        return dict(inputs=inputs, data_samples=BaseDataElement(metainfo=meta))
