@@ -1,0 +1,163 @@
+"""One weighted loss of a distiller, with its wiring checked when it is built."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from fusionkd.registry import MODELS
+
+VIEWS = ('clean', 'hard')
+SPACES = ('y', 'rgb')
+# What a loss can ask for by the names of its forward arguments.
+ARGUMENTS = {
+    'fused': "the student's fused image",
+    'ir': 'the clean infrared image',
+    'vis': 'the clean visible image',
+    'target': 'what the term names as target',
+    'feat_s': "the student's features at tap_s",
+    'feat_t': "the teacher's features at tap_t",
+}
+SOURCE_TARGETS = ('ir', 'vis')
+
+
+class Term(nn.Module):
+    """One weighted loss: ``dict(name, loss, target, weight)`` and a few options.
+
+    Args:
+        name: key in logs (``loss_<name>``) and the handle of an agent.
+        loss: config of a loss. The names of its ``forward`` arguments decide what it is given, see ``ARGUMENTS``.
+        target: what ``target`` or ``feat_t`` is taken from: ``'teacher'`` (every teacher, losses averaged),
+            ``'teacher:NAME'``, ``'ir'`` or ``'vis'``. Default ``'teacher'`` for losses that ask for one.
+        weight: a number >= 0, or ``'agent'``: initially 1 and then set by the agent. Default 1. A term of weight 0 is
+            not computed.
+        on: view of the student's output: ``'clean'`` (default) or ``'hard'``, the output for the degraded pair.
+        space: ``'y'`` (default) compares luma, ``'rgb'`` colour images with the visible image's chroma put back.
+        share: part of each batch that the term sees, in (0, 1]; a costly teacher or loss can look at fewer samples.
+            Default 1.
+        tap_s: path of the student's module whose output is ``feat_s``, such as ``'backbone.down.2'``.
+        tap_t: the same for the teacher.
+
+    Raises:
+        ValueError: an option that does not exist or does not fit the loss; the message lists what exists.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        loss: dict,
+        target: str | None = None,
+        weight: float | str = 1.0,
+        on: str = 'clean',
+        space: str = 'y',
+        share: float = 1.0,
+        tap_s: str | None = None,
+        tap_t: str | None = None,
+    ):
+        super().__init__()
+        self.name = name
+        self.loss = MODELS.build(loss)
+        self.on = on
+        self.space = space
+        self.share = share
+        self.tap_s = tap_s
+        self.tap_t = tap_t
+        self.by_agent = weight == 'agent'
+        self.weight = 1.0 if self.by_agent else weight
+        self.arguments = self._loss_arguments()
+        self.needs_teacher = bool({'target', 'feat_t'} & set(self.arguments))
+        self.target = target if target is not None or not self.needs_teacher else 'teacher'
+        self._check()
+
+    def teachers(self, known: Sequence[str]) -> list[str]:
+        """Names of the teachers this term learns from, given those there are.
+
+        Raises:
+            ValueError: it names one that does not exist, or none exists.
+        """
+        if not self.needs_teacher or self.target in SOURCE_TARGETS:
+            return []
+        if self.target == 'teacher':
+            if not known:
+                raise self._error(f'target {self.target!r} needs a teacher, but the distiller has none')
+            return list(known)
+        name = self.target.removeprefix('teacher:')
+        if name not in known:
+            raise self._error(f'target names the teacher {name!r}; known: {", ".join(known) or "none"}')
+        return [name]
+
+    def samples(self, batch: int) -> int:
+        """How many samples of a batch the term sees: the first ones, at least one."""
+        return max(round(self.share * batch), 1)
+
+    def forward(self, values: Mapping[str, Tensor]) -> Tensor:
+        """Unweighted loss of the values its ``forward`` asks for."""
+        return self.loss(**{name: values[name] for name in self.arguments})
+
+    def _loss_arguments(self) -> list[str]:
+        names = list(inspect.signature(self.loss.forward).parameters)
+        unknown = [n for n in names if n not in ARGUMENTS]
+        if unknown:
+            known = '; '.join(f'{n}: {text}' for n, text in ARGUMENTS.items())
+            raise self._error(f'{type(self.loss).__name__}.forward asks for {unknown}; a term can give {known}')
+        return names
+
+    def _check(self) -> None:
+        if self.on not in VIEWS:
+            raise self._error(f'on={self.on!r}; known: {", ".join(VIEWS)}')
+        if self.space not in SPACES:
+            raise self._error(f'space={self.space!r}; known: {", ".join(SPACES)}')
+        if not isinstance(self.weight, int | float) or self.weight < 0:
+            raise self._error(f"weight={self.weight!r}; expected a number >= 0 or 'agent'")
+        if not 0 < self.share <= 1:
+            raise self._error(f'share={self.share!r}; expected a number in (0, 1]')
+        if self.needs_teacher:
+            known = [*SOURCE_TARGETS, 'teacher']
+            if self.target not in known and not self.target.startswith('teacher:'):
+                raise self._error(f'target={self.target!r}; known: {", ".join(known)}, teacher:NAME')
+            if 'feat_t' in self.arguments and self.target in SOURCE_TARGETS:
+                raise self._error(f'features need a teacher, not target={self.target!r}')
+        elif self.target is not None:
+            raise self._error(f'{type(self.loss).__name__} uses no target, got target={self.target!r}')
+        for tap, argument in ((self.tap_s, 'feat_s'), (self.tap_t, 'feat_t')):
+            option = argument.replace('feat', 'tap')
+            if (argument in self.arguments) != (tap is not None):
+                verb = 'needs' if tap is None else 'does not use'
+                raise self._error(f'{type(self.loss).__name__} {verb} {option}')
+
+    def _error(self, text: str) -> ValueError:
+        return ValueError(f'term {self.name!r}: {text}')
+
+
+class Tap:
+    """Keeps the last output of one module of a network.
+
+    Args:
+        network: where to look.
+        path: of the module, as in ``named_modules()``.
+
+    Raises:
+        ValueError: no such module; the message lists those one level down from where the path fits.
+    """
+
+    def __init__(self, network: nn.Module, path: str):
+        modules = dict(network.named_modules())
+        if path not in modules or not path:
+            names = [n for n in modules if n and n.count('.') <= path.count('.')]
+            raise ValueError(
+                f'{type(network).__name__} has no module {path!r} to tap; some of its modules: {", ".join(names[:30])}'
+            )
+        self.value: Tensor | None = None
+        modules[path].register_forward_hook(self._keep)
+
+    def _keep(self, module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        self.value = output
+
+    def take(self) -> Tensor:
+        """The output kept last; forgets it."""
+        value, self.value = self.value, None
+        if value is None:
+            raise RuntimeError('the tapped module was not called in the last forward pass')
+        return value

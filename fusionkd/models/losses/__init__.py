@@ -1,0 +1,21 @@
+"""Losses. What a loss is given follows from the names of its ``forward`` arguments, see ``FusionDistiller``."""
+
+from .distillation import FeatureLoss, RelationLoss, WeightMapKLD
+from .fusion import FusionLoss
+from .gradient import GradientLoss, JointGradientLoss
+from .perceptual import PerceptualLoss
+from .pixel import IntensityLoss, L1Loss
+from .ssim import SSIMLoss
+
+__all__ = [
+    'FeatureLoss',
+    'FusionLoss',
+    'GradientLoss',
+    'IntensityLoss',
+    'JointGradientLoss',
+    'L1Loss',
+    'PerceptualLoss',
+    'RelationLoss',
+    'SSIMLoss',
+    'WeightMapKLD',
+]

@@ -1,0 +1,38 @@
+"""Losses on intensities."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fusionkd.registry import MODELS
+
+
+@MODELS.register_module()
+class L1Loss(nn.Module):
+    """Mean absolute difference between the fused image and a target."""
+
+    def forward(self, fused: Tensor, target: Tensor) -> Tensor:
+        """Scalar in [0, 1] of two ``(N, C, H, W)`` images in [0, 1]."""
+        return F.l1_loss(fused, target)
+
+
+@MODELS.register_module()
+class IntensityLoss(nn.Module):
+    """Mean absolute difference to a pixel rule of the sources, the intensity term of most fusion papers.
+
+    Args:
+        rule: ``'max'`` (SeAFusion and later) or ``'mean'``. Default ``'max'``.
+
+    Raises:
+        ValueError: another rule.
+    """
+
+    def __init__(self, rule: str = 'max'):
+        super().__init__()
+        if rule not in ('max', 'mean'):
+            raise ValueError(f"unknown rule {rule!r}; known: 'max', 'mean'")
+        self.rule = rule
+
+    def forward(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+        """Scalar in [0, 1] of three ``(N, 1, H, W)`` images in [0, 1]."""
+        return F.l1_loss(fused, torch.maximum(ir, vis) if self.rule == 'max' else (ir + vis) / 2)
