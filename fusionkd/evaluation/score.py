@@ -1,0 +1,73 @@
+"""The balanced score: one number for rewards, model selection and honest comparison (ours, not from a paper)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from . import functional as fn
+
+# What each part adds to the score; SCD, which ends at 2, counts half.
+WEIGHTS = dict(vif=0.25, qabf=0.25, ssim=0.2, scd=0.15, target=0.15, nabf=-1.0)
+
+
+class Scorer:
+    """Balanced score of any number of fused images of the same pairs.
+
+    ``0.25 VIF + 0.25 Qabf + 0.2 SSIM + 0.15 SCD / 2 + 0.15 target - Nabf``, where
+
+    * VIF is the harmonic mean over both sources, each capped at 1: beyond that it rewards contrast enhancement, and a copied
+      source must not live on its likeness to itself;
+    * SSIM is the well-conditioned one (Gaussian window, range 255), harmonic mean over both sources;
+    * target is the contrast of hot targets that is kept, clipped to [0, 1], and 1 where there is no target;
+    * Nabf counts artefacts, edges that no source has.
+
+    Everything is full-reference; what the sources alone decide is computed once. Differentiable.
+
+    Args:
+        ir: ``(N, 1, H, W)`` in [0, 1], at least 41 x 41.
+        vis: same shape.
+
+    Example:
+        >>> ir, vis = torch.rand(2, 1, 64, 64), torch.rand(2, 1, 64, 64)
+        >>> sorted(Scorer(ir, vis)(torch.maximum(ir, vis)))
+        ['nabf', 'qabf', 'scd', 'score', 'ssim', 'target', 'vif']
+    """
+
+    def __init__(self, ir: Tensor, vis: Tensor):
+        self.sources = torch.cat([ir, vis], dim=1).double() * 255
+        self.targets = fn.target_terms(self.sources[:, :1])
+
+    def parts(self, fused: Tensor) -> dict[str, Tensor]:
+        """The six parts as they are, before clipping, and the score of every image, each ``(N,)`` in float64.
+
+        Args:
+            fused: ``(N, 1, H, W)`` in [0, 1]; values outside are clipped.
+        """
+        levels = fused.double().clamp(0, 1) * 255
+        images = (*self.sources.split(1, dim=1), levels)
+        form = fn.ssim_form()
+        parts = dict(
+            vif=_harmonic(fn.vif_scores(fn.vif_windows(self.sources), levels).clamp(max=1)),
+            qabf=fn.qabf(*images, data_range=255),
+            ssim=_harmonic(fn.ssim_scores(fn.ssim_windows(self.sources, form), levels, form)[0]),
+            scd=fn.scd(*images, data_range=255),
+            target=fn.target_scores(self.targets, levels),
+            nabf=fn.nabf(*images, data_range=255),
+        )
+        counted = parts | dict(
+            # SCD is undefined where the fused image is one of the sources: nothing of the other was added.
+            scd=parts['scd'].nan_to_num(0.0) / 2,
+            target=parts['target'].clamp(0, 1).nan_to_num(1.0),
+        )
+        return parts | dict(score=sum(weight * counted[name] for name, weight in WEIGHTS.items()))
+
+    def __call__(self, fused: Tensor) -> dict[str, float]:
+        """Means of :meth:`parts` over the images where they are defined; a part defined nowhere is left at 0."""
+        return {name: float(part.nanmean().nan_to_num(0.0)) for name, part in self.parts(fused).items()}
+
+
+def _harmonic(scores: Tensor) -> Tensor:
+    """Harmonic mean over the sources of ``(N, 2)``, 0 where one of them is not positive: ``(N,)``."""
+    a, b = scores.clamp(min=0).unbind(1)
+    return 2 * a * b / (a + b).clamp(min=1e-12)
