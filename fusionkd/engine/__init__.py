@@ -1,0 +1,1 @@
+"""The Runner's side: hooks, loops, checkpoint loading."""

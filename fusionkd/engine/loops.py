@@ -1,0 +1,82 @@
+"""Training loop that resumes exactly."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import torch
+from mmengine.runner import IterBasedTrainLoop
+from torch.utils.data import DataLoader
+
+from fusionkd.registry import LOOPS
+
+
+@LOOPS.register_module()
+class ResumableTrainLoop(IterBasedTrainLoop):
+    """``IterBasedTrainLoop`` whose resumed run equals one that never stopped.
+
+    mmengine finds its place in the data by loading every batch again. With an :class:`EndlessSampler` this loop skips
+    indices instead of images, and then puts the random generators back to where :class:`RandomStateHook` found them.
+    With ``num_workers=0`` a resumed run is the same bit for bit; with workers the order of the images is the same, but
+    each worker draws new crops.
+    """
+
+    random_state: dict | None = None
+
+    def run(self) -> torch.nn.Module:
+        """Train, from where a resumed run stopped."""
+        if self._iter > 0:
+            self.dataloader_iterator = _Continued(self.dataloader, self._iter, self.random_state)
+        return super().run()
+
+
+class _Continued:
+    """Iterator over batches that gives the first ``skip`` ones for nothing: the base class drops them."""
+
+    def __init__(self, dataloader: DataLoader, skip: int, state: dict | None):
+        self.dataloader, self.skip, self.state = dataloader, skip, state
+        self.left = skip
+        self.iterator = None
+
+    def __next__(self) -> dict | None:
+        if self.left:
+            self.left -= 1
+            return None
+        if self.iterator is None:
+            sampler = self.dataloader.sampler
+            if hasattr(sampler, 'skip'):
+                sampler.skip = self.skip * self.dataloader.batch_size
+                self.iterator = iter(self.dataloader)
+            else:
+                self.iterator = iter(self.dataloader)
+                for _ in range(self.skip):
+                    next(self.iterator)
+            if self.state is not None:
+                set_random_state(self.state)
+        return next(self.iterator)
+
+
+def random_state() -> dict:
+    """States of the generators of Python, numpy and torch, in types that load with ``weights_only=True``."""
+    version, internal, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state()
+    state = dict(
+        python=[version, list(internal), gauss],
+        numpy=[name, torch.from_numpy(keys.astype(np.int64)), position, has_gauss, cached],
+        torch=torch.get_rng_state(),
+    )
+    if torch.cuda.is_available():
+        state['cuda'] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict) -> None:
+    """Restore :func:`random_state`."""
+    version, internal, gauss = state['python']
+    random.setstate((version, tuple(internal), gauss))
+    name, keys, position, has_gauss, cached = state['numpy']
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, cached))
+    torch.set_rng_state(state['torch'].cpu())
+    if 'cuda' in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all([s.cpu() for s in state['cuda']])

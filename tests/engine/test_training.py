@@ -1,0 +1,186 @@
+"""The Runner's side, with the smallest possible run."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPO
+
+from fusionkd.engine.config import build_runner, enable_amp, load_config
+
+
+def config(tmp_path, folder, iters=4, agent=True, **options):
+    """A distillation of a toy by a toy on twelve small scenes."""
+    path = tmp_path / 'toy.py'
+    path.write_text(
+        f"""
+_base_ = [
+    '{REPO}/configs/_base_/datasets/msrs.py',
+    '{REPO}/configs/_base_/schedules/one_cycle.py',
+    '{REPO}/configs/_base_/default_runtime.py',
+]
+model = dict(
+    type='FusionDistiller',
+    student=dict(type='ToyFuser', dropout=0.3),
+    teachers=[dict(type='ToyFuser', channels=3)],
+    terms=[
+        dict(name='self', loss=dict(type='FusionLoss', window=11), on='hard', space='rgb'),
+        dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent'),
+    ],
+    hard_samples=dict(type='HardSampleGenerator', strength='agent'),
+)
+train_dataloader = dict(batch_size=2)
+if {agent}:
+    custom_hooks = [dict(type='AgentHook', interval=1, agent=dict(type='PPOAgent', rollout=2, minibatches=1), probe=dict(
+        dataset=dict(type='PairedFusionDataset', data_root='x', part='val', val_every=2, name='probe',
+            pipeline=[dict(type='LoadImagePair'), dict(type='PackFusionInputs')]), num=2, size=48))]
+"""
+    )
+    base = {
+        'train_dataloader.dataset.pipeline.1.size': 48,
+        'train_dataloader.dataset.val_every': 2,
+        'val_dataloader.dataset.val_every': 2,
+        'train_cfg.max_iters': iters,
+        'train_cfg.val_interval': 2,
+        'default_hooks.checkpoint.interval': 2,
+        'default_hooks.checkpoint.max_keep_ckpts': -1,
+        'visualizer.vis_backends': [],
+    }
+    cfg = load_config(path, base | options, str(folder))
+    cfg.work_dir = str(tmp_path / 'work')
+    return cfg
+
+
+@pytest.fixture
+def run(scene_folder):
+    def start(tmp_path, **options):
+        tmp_path.mkdir(exist_ok=True)
+        cfg = config(tmp_path, scene_folder, **options)
+        runner = build_runner(cfg)
+        runner.train()
+        return runner
+
+    return start
+
+
+def checkpoint(runner, iteration):
+    from fusionkd.engine.checkpoint import read_checkpoint
+
+    return read_checkpoint(f'{runner.work_dir}/iter_{iteration}.pth')
+
+
+def same(a, b):
+    if isinstance(a, torch.Tensor | np.ndarray):
+        return np.array_equal(np.asarray(a), np.asarray(b))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a == b or (isinstance(a, float) and np.isnan(a) and np.isnan(b))
+
+
+@pytest.mark.parametrize('agent', ['PPOAgent', 'LinUCBAgent'])
+def test_two_and_two_iterations_equal_four(run, tmp_path, agent):
+    """Student, optimiser, agent, its buffer and every generator go on as if nothing had happened."""
+    options = {'custom_hooks.0.agent': dict(type=agent, _delete_=True)}
+    straight = run(tmp_path / 'straight', **options)
+    first = run(tmp_path / 'resumed', **options)  # the same, then forget the second half
+    for name in ('iter_4.pth', 'agent.jsonl'):
+        (tmp_path / 'resumed/work' / name).unlink()
+    resumed = run(tmp_path / 'resumed', **options, resume=True, load_from=f'{first.work_dir}/iter_2.pth')
+    a, b = checkpoint(straight, 4), checkpoint(resumed, 4)
+    for key in ('state_dict', 'optimizer', 'param_schedulers', 'agent', 'random_state', 'student_best_score'):
+        assert same(a[key], b[key]), key
+    logs = [(tmp_path / name / 'work/agent.jsonl').read_text() for name in ('straight', 'resumed')]
+    assert logs[0] == logs[1] and len(logs[0].splitlines()) == 5
+
+
+def test_a_checkpoint_holds_no_teacher_and_no_perceptual_network(run, tmp_path):
+    term = dict(name='vgg', loss=dict(type='PerceptualLoss', layers=['conv1_1'], weights=None), target='teacher')
+    runner = run(tmp_path, iters=2, agent=False, **{'model.terms.1': term})
+    keys = checkpoint(runner, 2)['state_dict']
+    assert {k.split('.')[0] for k in keys} == {'student', 'hard_samples'}
+
+
+def test_outputs_of_a_run(run, tmp_path):
+    runner = run(tmp_path)
+    work = tmp_path / 'work'
+    assert {'student_best.pth', 'student_best.json', 'iter_4.pth', 'agent.jsonl', 'agent.png'} <= {
+        p.name for p in work.iterdir()
+    }
+    assert list(work.glob('best_score_iter_*.pth'))
+    decisions = [json.loads(line) for line in (work / 'agent.jsonl').read_text().splitlines()]
+    assert [d['step'] for d in decisions] == [0, 1, 2, 3, 4]
+    assert decisions[0]['reward'] is None and all(d['reward'] is not None for d in decisions[1:])
+    assert all(set(d['action']) == {'guide', 'hard_strength'} for d in decisions[:-1]) and decisions[-1]['action'] == {}
+    assert any('approx_kl' in d['learning'] for d in decisions)
+    assert {'student/score', 'gap/toyfuser/pixels', 'progress'} <= set(decisions[0]['observation'])
+    # what the agent decided is what was in force
+    assert runner.model.terms['guide'].weight == pytest.approx(decisions[-2]['action']['guide'])
+    gain = 100 * (decisions[2]['score'] - decisions[1]['score'])
+    assert decisions[2]['reward'] == pytest.approx(gain)
+    card = json.loads((work / 'student_best.json').read_text())
+    assert card['fuser']['type'] == 'ToyFuser' and card['recipe'] == 'toy.py'
+
+
+def test_the_best_student_is_kept_not_the_last(run, tmp_path, monkeypatch):
+    from fusionkd.evaluation import FusionMetric
+
+    scores = iter([0.9, 0.1])
+    monkeypatch.setattr(FusionMetric, 'compute_metrics', lambda self, results: dict(score=next(scores)))
+    runner = run(tmp_path, agent=False)
+    best = torch.load(tmp_path / 'work/student_best.pth', weights_only=True)
+    state = checkpoint(runner, 2)['state_dict']
+    assert all(torch.equal(v, state[f'student.{k}']) for k, v in best.items())
+    assert (tmp_path / 'work/best_score_iter_2.pth').is_file()
+
+
+def test_validation_does_not_change_the_training(run, tmp_path):
+    often = run(tmp_path / 'a', agent=False, **{'train_cfg.val_interval': 1})
+    seldom = run(tmp_path / 'b', agent=False, **{'train_cfg.val_interval': 4})
+    assert same(checkpoint(often, 4)['state_dict'], checkpoint(seldom, 4)['state_dict'])
+
+
+def test_the_probe_may_not_be_trained_or_tested_on(run, tmp_path):
+    with pytest.raises(ValueError, match=r'probe pairs are also training pairs.*part=.val'):
+        run(tmp_path / 'a', **{'train_dataloader.dataset.part': 'all'})
+    folders = dict(ir='train/ir', vis='train/vi')
+    with pytest.raises(ValueError, match='probe pairs are also test pairs'):
+        run(tmp_path / 'b', **{'test_dataloader.dataset.data_prefix': folders})
+
+
+def test_the_agent_may_only_set_what_it_was_given(run, tmp_path):
+    with pytest.raises(ValueError, match=r"actions names \['self'\].*its controls: guide, hard_strength"):
+        run(tmp_path, **{'custom_hooks.0.actions': dict(self=(0, 1))})
+
+
+def test_mixed_precision(run, tmp_path, scene_folder):
+    seen = []
+    cfg = config(tmp_path, scene_folder, iters=1, agent=False)
+    enable_amp(cfg)
+    runner = build_runner(cfg)
+    runner.model.student.body.register_forward_hook(lambda m, i, output: seen.append((output.dtype, m.training)))
+    runner.train()
+    assert (torch.bfloat16, True) in seen and (torch.float32, False) in seen
+
+
+def test_a_schedule_ends_with_its_training(tmp_path, scene_folder):
+    cfg = config(tmp_path, scene_folder, iters=7)
+    assert cfg.param_scheduler[0].total_steps == 7
+    assert load_config(tmp_path / 'toy.py').param_scheduler[0].total_steps == 1500
+
+
+def test_missing_data_fails_before_the_training(tmp_path, scene_folder):
+    cfg = config(tmp_path, scene_folder, **{'test_dataloader.dataset.data_prefix.ir': 'nowhere/ir'})
+    with pytest.raises(FileNotFoundError, match=r'nowhere/ir.*prepare_data.py msrs'):
+        build_runner(cfg)
+    with pytest.raises(FileNotFoundError, match=r'config not found: .*none.py'):
+        load_config(tmp_path / 'none.py')
+
+
+def test_data_root_replaces_every_root(tmp_path, scene_folder):
+    cfg = config(tmp_path, scene_folder)
+    roots = [cfg.train_dataloader.dataset.data_root, cfg.val_dataloader.dataset.data_root]
+    roots += [cfg.test_dataloader.dataset.data_root, cfg.custom_hooks[0].probe.dataset.data_root]
+    assert roots == [str(scene_folder)] * 4
