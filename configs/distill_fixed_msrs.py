@@ -1,10 +1,11 @@
-# SeAFusion teaches TinyFuser at a fixed strength; hard samples of any strength. The baseline of rl_distill_msrs.py.
+# The baseline of rl_distill_msrs.py: its teacher at a fixed strength in the middle of the agent's bounds, its hard samples
+# at any strength, each as likely as another.
 _base_ = 'rl_distill_msrs.py'
 
 model = dict(
     terms=[
         dict(name='self', loss=dict(type='FusionLoss'), on='hard', space='rgb'),
-        dict(name='guide', loss=dict(type='PerceptualLoss'), target='teacher', weight=1.0),
+        dict(name='guide', loss=dict(type='PerceptualLoss'), target='teacher', weight=0.5, share=0.25),
     ],
     hard_samples=dict(strength=(0.0, 1.0)),
 )
