@@ -5,7 +5,7 @@ _base_ = 'rl_distill_msrs.py'
 model = dict(
     terms=[
         dict(name='self', loss=dict(type='FusionLoss'), on='hard', space='rgb'),
-        dict(name='guide', loss=dict(type='PerceptualLoss'), target='teacher', weight=0.5, share=0.25),
+        dict(name='guide', loss=dict(type='PerceptualLoss'), target='teacher', weight=1.0, share=0.25),
     ],
     hard_samples=dict(strength=(0.0, 1.0)),
 )

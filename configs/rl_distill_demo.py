@@ -30,3 +30,4 @@ custom_hooks = [
 ]
 train_cfg = dict(max_iters=300, val_interval=100)
 param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=300, pct_start=0.2, by_epoch=False)]
+default_hooks = dict(checkpoint=dict(interval=100))

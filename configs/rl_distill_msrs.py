@@ -20,11 +20,11 @@ model = dict(
 custom_hooks = [
     dict(
         type='AgentHook',
-        interval=15,
+        interval=10,
         agent=dict(type='PPOAgent'),
         observation=['StudentPerformance', 'TeacherGap', 'TermLosses', 'Progress', 'LastAction'],
         reward=dict(type='ScoreGain'),
-        actions=dict(guide=(0, 1), hard_strength=(0, 1)),
+        actions=dict(guide=(0, 2), hard_strength=(0, 1)),
         probe=dict(
             dataset=dict(
                 type='PairedFusionDataset',

@@ -7,7 +7,7 @@ default_hooks = dict(
     random_state=dict(type='RandomStateHook'),
     student_file=dict(type='StudentFileHook', score='score'),
     checkpoint=dict(
-        type='CheckpointHook', by_epoch=False, interval=100, max_keep_ckpts=1, save_best='score', rule='greater'
+        type='CheckpointHook', by_epoch=False, interval=250, max_keep_ckpts=1, save_best='score', rule='greater'
     ),
 )
 log_processor = dict(by_epoch=False)

@@ -19,7 +19,8 @@ class Scorer:
     * VIF is the harmonic mean over both sources, each capped at 1: beyond that it rewards contrast enhancement, and a copied
       source must not live on its likeness to itself;
     * SSIM is the well-conditioned one (Gaussian window, range 255), harmonic mean over both sources;
-    * target is the contrast of hot targets that is kept, clipped to [0, 1], and 1 where there is no target;
+    * target is the contrast of hot targets that is kept; its inverse where a target was amplified, 0 where one is darker
+      than its surroundings, and 1 where there is no target;
     * Nabf counts artefacts, edges that no source has.
 
     Everything is full-reference; what the sources alone decide is computed once. Differentiable.
@@ -58,7 +59,7 @@ class Scorer:
         counted = parts | dict(
             # SCD is undefined where the fused image is one of the sources: nothing of the other was added.
             scd=parts['scd'].nan_to_num(0.0) / 2,
-            target=parts['target'].clamp(0, 1).nan_to_num(1.0),
+            target=_kept(parts['target']).nan_to_num(1.0),
         )
         return parts | dict(score=sum(weight * counted[name] for name, weight in WEIGHTS.items()))
 
@@ -71,3 +72,8 @@ def _harmonic(scores: Tensor) -> Tensor:
     """Harmonic mean over the sources of ``(N, 2)``, 0 where one of them is not positive: ``(N,)``."""
     a, b = scores.clamp(min=0).unbind(1)
     return 2 * a * b / (a + b).clamp(min=1e-12)
+
+
+def _kept(contrast: Tensor) -> Tensor:
+    """1 for a contrast ratio of 1, less for a dulled target and for an amplified one."""
+    return torch.minimum(contrast, 1 / contrast.clamp(min=1)).clamp(min=0)

@@ -1,5 +1,5 @@
 # One cycle of the learning rate over the whole training (not from the papers).
-train_cfg = dict(type='ResumableTrainLoop', max_iters=1500, val_interval=500)
+train_cfg = dict(type='ResumableTrainLoop', max_iters=1000, val_interval=250)
 val_cfg = dict()
 test_cfg = dict()
 optim_wrapper = dict(
@@ -7,4 +7,4 @@ optim_wrapper = dict(
     optimizer=dict(type='AdamW', lr=3e-3, weight_decay=1e-4),
     clip_grad=dict(max_norm=1.0),
 )
-param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=1500, pct_start=0.2, by_epoch=False)]
+param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=1000, pct_start=0.2, by_epoch=False)]

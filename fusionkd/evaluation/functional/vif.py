@@ -64,7 +64,7 @@ class VifWindows(NamedTuple):
     scale: int
     rows: slice
     strip: Tensor  # of the images side by side, whole grey levels as integers
-    mean: Tensor  # (S, N, blocks, h, 16)
+    mean: Tensor  # (S, N, blocks, h, b)
     inverse: Tensor  # 1 / (variance + eps), or 0 for flat windows
     information: Tensor  # (N, S): this strip's part of the denominator
 
@@ -104,11 +104,11 @@ def vif_scores(windows: Iterable[VifWindows], fused: Tensor) -> Tensor:
         covariance = window_means(to_float(source.strip) * strip, kernel)
         covariance = torch.addcmul(covariance, mean, source.mean, value=-1, out=into(covariance))
         covariance = torch.clamp_min(covariance, 0, out=into(covariance))
-        explained = torch.mul(covariance, covariance, out=into(covariance))
-        explained = torch.mul(explained, source.inverse, out=into(explained))  # g * covariance
-        noise = total - explained
-        # noise + g^2 var_S, where g^2 var_S is `explained` less eps / (var_S + eps) of it
-        signal = torch.addcmul(total, explained, source.inverse, value=-eps, out=into(explained))
+        gain = covariance * source.inverse
+        noise = torch.addcmul(total, gain, covariance, value=-1, out=into(covariance))
+        signal = torch.addcmul(total, gain, gain, value=-eps, out=into(gain))  # noise + g^2 var_S
+        if signal.requires_grad:
+            signal, noise = _only_inside(signal, width), _only_inside(noise, width)
         kept = kept + sum_windows(_log_ratio(signal, noise), width)
         information = information + source.information
     flat = information == 0
@@ -126,8 +126,14 @@ def _mean_and_variance(strip: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor, f
     return mean, variance, max(1e-10, 255**2 * torch.finfo(strip.dtype).eps)
 
 
+def _only_inside(values: Tensor, width: int) -> Tensor:
+    """1 in windows that cross a border: nothing is summed there, but a logarithm's gradient of 0 / 0 would be nan."""
+    position = torch.arange(values.shape[2] * values.shape[4], device=values.device)
+    return values.where((position < width).view(values.shape[2], 1, values.shape[4]), 1.0)
+
+
 def _log_ratio(x: Tensor, y: Tensor | None = None) -> Tensor:
-    """Sum of ``log x`` or ``log x / y`` over the rows of ``(..., h, 16)``, for ``1 <= x, y < 2 ** 14``: ``(..., 16)``."""
+    """Sum of ``log x`` or ``log x / y`` over the rows of ``(..., h, b)``, for ``1 <= x, y < 2 ** 14``: ``(..., b)``."""
     if x.dtype != torch.float64:
         return (x.log() if y is None else x.log() - y.log()).sum(-2)
     # A product of up to 64 factors cannot overflow and costs a fraction of their logarithms.

@@ -19,8 +19,7 @@ from torch import Tensor
 Kernel = tuple[float, ...]
 
 _STRIP_BYTES = 768 * 1024  # of a strip in float64; a kernel uses six to eight arrays of that size at a time
-_BLOCK = 16  # windows that one product makes along x: more waste multiplications by 0, fewer waste calls
-_ROWS = 8  # the same along y
+_ROWS = 8  # windows that one product makes along y: more waste multiplications by 0, fewer waste calls
 _MAX_ROWS = 128
 
 
@@ -39,8 +38,8 @@ def row_strips(x: Tensor, size: int = 1) -> Iterator[slice]:
     windows = height - size + 1
     rows = _MAX_ROWS
     if x.device.type == 'cpu':
-        rows = _STRIP_BYTES // (8 * max(1, n * c * width)) // _BLOCK * _BLOCK
-        rows = min(max(rows, _BLOCK), _MAX_ROWS)
+        rows = _STRIP_BYTES // (8 * max(1, n * c * width)) // _ROWS * _ROWS
+        rows = min(max(rows, 2 * _ROWS), _MAX_ROWS)
     for top in range(0, windows, rows):
         yield slice(top, min(top + rows, windows) + size - 1)
 
@@ -60,21 +59,27 @@ def into(x: Tensor) -> Tensor | None:
     return None if x.requires_grad else x
 
 
-def side_by_side(images: Tensor, size: int, stride: int = 1) -> Tensor:
+def block(dtype: torch.dtype) -> int:
+    """Windows that one product makes along x. A multiple of 24 numbers fills the tiles of common libraries in float64."""
+    return 24 if dtype == torch.float64 else 16
+
+
+def side_by_side(images: Tensor, size: int, stride: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
     """Lay the images of a batch side by side, channel by channel, so that one matrix product serves all.
 
     Args:
         images: ``(N, C, H, W)``.
         size: of the windows that will be taken, up to 17.
         stride: of these windows.
+        dtype: what strips of whole grey levels will be converted to; floating images keep theirs.
 
     Returns:
         ``(H, C, N, pitch)``, the pitch being whole blocks for all windows inside an image and one block more; what the image
         does not fill is zero.
     """
     n, c, height, width = images.shape
-    step = _BLOCK * stride
-    pitch = (-(-((width - size) // stride + 1) // _BLOCK) + 1) * step
+    wide = block(images.dtype if images.is_floating_point() else dtype)
+    pitch = (-(-((width - size) // stride + 1) // wide) + 1) * wide * stride
     laid = images.new_zeros(height, c, n, pitch)
     laid[..., :width] = images.permute(2, 1, 0, 3)
     return laid
@@ -91,14 +96,14 @@ def window_means(strip: Tensor, kernel: Kernel) -> Tensor:
         kernel: up to 17 weights, the same along y and x.
 
     Returns:
-        ``(C, N, pitch / 16, h', 16)`` with ``h' = h - len(kernel) + 1``. Windows that cross the right border of an image
-        are there but hold anything.
+        ``(C, N, pitch / b, h', b)`` with ``h' = h - len(kernel) + 1`` and ``b`` of :func:`block`. Windows that cross the
+        right border of an image are there but mean nothing.
     """
     return _along_x(_along_y(strip, kernel, 1), kernel, 1)
 
 
 def sum_windows(values: Tensor, windows: int) -> Tensor:
-    """Sum of ``(C, N, blocks, 16)`` over the first ``windows`` positions along x: ``(N, C)``."""
+    """Sum of ``(C, N, blocks, b)`` over the first ``windows`` positions along x: ``(N, C)``."""
     return values.flatten(2)[..., :windows].sum(-1).mT
 
 
@@ -113,7 +118,7 @@ def filter_valid(images: Tensor, kernel: Kernel, stride: int = 1) -> Tensor:
     Returns:
         ``(N, C, (H - n) // stride + 1, (W - n) // stride + 1)`` with ``n = len(kernel)``.
     """
-    n, size = len(kernel), 4 * _BLOCK * stride
+    n, size = len(kernel), 8 * _ROWS * stride
     height, width = ((side - n) // stride + 1 for side in images.shape[-2:])
     laid = side_by_side(images, n, stride)
     strips = []
@@ -129,27 +134,33 @@ def _along_y(x: Tensor, kernel: Kernel, stride: int) -> Tensor:
     rows = x.flatten(1)
     outputs = (len(rows) - len(kernel)) // stride + 1
     blocks, rest = divmod(outputs, _ROWS)
+    parts = []
+    if blocks:
+        band = _band_matrix(kernel, _ROWS, stride, x.dtype, x.device, blocks).mT
+        # Overlapping blocks of rows, (blocks, rows, columns), are a view that the product reads in place.
+        parts.append(torch.bmm(band, rows.unfold(0, band.shape[2], _ROWS * stride)[:blocks].mT).flatten(0, 1))
     if rest:
-        band = _band_matrix(kernel, outputs, stride, x.dtype, x.device, 1)[0].mT
-        return (band @ rows[: band.shape[1]]).view(outputs, *x.shape[1:])
-    band = _band_matrix(kernel, _ROWS, stride, x.dtype, x.device, blocks).mT
-    # Overlapping blocks of rows, (blocks, rows, columns), are a view that the product reads in place.
-    return torch.bmm(band, rows.unfold(0, band.shape[2], _ROWS * stride).mT).view(outputs, *x.shape[1:])
+        band = _band_matrix(kernel, rest, stride, x.dtype, x.device, 1)[0].mT
+        top = blocks * _ROWS * stride
+        parts.append(band @ rows[top : top + band.shape[1]])
+    return (parts[0] if len(parts) == 1 else torch.cat(parts)).view(outputs, *x.shape[1:])
 
 
 def _along_x(x: Tensor, kernel: Kernel, stride: int) -> Tensor:
-    """``(h, C, N, pitch)`` to blocks of 16 windows, ``(C, N, blocks, h, 16)``."""
+    """``(h, C, N, pitch)`` to blocks of windows, ``(C, N, blocks, h, b)``."""
     height, c, n, pitch = x.shape
-    rows, blocks = x.view(height, -1), pitch // (_BLOCK * stride)
-    views = rows.unfold(1, (_BLOCK - 1) * stride + len(kernel), _BLOCK * stride).transpose(0, 1)
-    band = _band_matrix(kernel, _BLOCK, stride, x.dtype, x.device, len(views))
-    # The very last block, which no window inside an image needs, would reach beyond the row: it is left as it is.
+    wide = block(x.dtype)
+    rows, blocks = x.view(height, -1), pitch // (wide * stride)
+    views = rows.unfold(1, (wide - 1) * stride + len(kernel), wide * stride).transpose(0, 1)
+    band = _band_matrix(kernel, wide, stride, x.dtype, x.device, len(views))
+    # The very last block, which no window inside an image needs, would reach beyond the row: it is zero.
     if x.requires_grad:
         means = F.pad(torch.bmm(views, band), (0, 0, 0, 0, 0, c * n * blocks - len(views)))
     else:
-        means = x.new_empty(c * n * blocks, height, _BLOCK)
+        means = x.new_empty(c * n * blocks, height, wide)
         torch.bmm(views, band, out=means[: len(views)])
-    return means.view(c, n, blocks, height, _BLOCK)
+        means[len(views) :] = 0  # garbage would turn a gradient of 0 into nan
+    return means.view(c, n, blocks, height, wide)
 
 
 @lru_cache(maxsize=256)
