@@ -1,15 +1,20 @@
 """Evaluation of fused images: metrics, the protocols that define them, and scores."""
 
-from .fusion_metric import FusionMetric, trivial_fusions
+from .folders import ImageSet, evaluate_folders, save_report
+from .fusion_metric import FusionMetric
 from .protocols import METRICS, PROTOCOLS, MetricInfo, Protocol, get_protocol
 from .score import Scorer
 from .scoring import Sources, evaluate, prepare_sources
-from .tables import ResultTable, Row
+from .tables import LeftOut, ResultTable, Row
+from .trivial import TRIVIAL, trivial_fusions
 
 __all__ = [
     'METRICS',
     'PROTOCOLS',
+    'TRIVIAL',
     'FusionMetric',
+    'ImageSet',
+    'LeftOut',
     'MetricInfo',
     'Protocol',
     'ResultTable',
@@ -17,7 +22,9 @@ __all__ = [
     'Scorer',
     'Sources',
     'evaluate',
+    'evaluate_folders',
     'get_protocol',
     'prepare_sources',
+    'save_report',
     'trivial_fusions',
 ]

@@ -12,37 +12,15 @@ from mmengine.logging import print_log
 from torch import Tensor
 
 from fusionkd.fileio import write_image
-from fusionkd.ops import luma
 from fusionkd.registry import METRICS
 
+from .methods import score_methods
 from .panels import fusion_panel
 from .protocols import check_metrics, get_protocol
-from .score import Scorer
-from .scoring import evaluate, prepare_sources
-from .tables import SCORE_COLUMNS, ResultTable, Row
+from .tables import ResultTable, Row
+from .trivial import TRIVIAL
 
 STUDENT = 'student'
-
-
-def trivial_fusions(ir: Tensor, vis: Tensor) -> dict[str, Tensor]:
-    """Rules without a network that every results table carries.
-
-    A network that learnt ``maximum`` looks like the state of the art on some sets, and a copied source scores a summed
-    VIF above 1.
-
-    Args:
-        ir: ``(..., 1, H, W)``, any range.
-        vis: ``(..., 1, H, W)`` luma.
-
-    Returns:
-        Fused luma by the rule's name.
-    """
-    return {
-        'copy ir': ir,
-        'copy vis': vis,
-        'average': (ir + vis) / 2,
-        'maximum': torch.maximum(ir, vis),
-    }
 
 
 @METRICS.register_module()
@@ -54,8 +32,8 @@ class FusionMetric(BaseMetric):
         metric_names: metrics to compute. Default all of the protocol. (mmengine reads ``metrics`` in an evaluator's config
             as a list of metric objects, so the name is another.)
         score: add the balanced score and the target contrast. Default True.
-        trivial: add the rows of :func:`trivial_fusions`. Default False.
-        out_dir: folder for the table as text, Markdown, CSV, JSON and per-image CSV. Default none.
+        trivial: add the rows of :func:`fusionkd.evaluation.trivial_fusions`. Default False.
+        out_dir: folder for the table as text, Markdown, LaTeX, CSV, JSON and per-image CSV. Default none.
         image_dir: folder for the fused images, ``<set>/<name>.png``. Default none.
         panel: pairs shown in ``out_dir/panel.png``: sources, teachers, student, difference. Default 0: no panel.
         collect_device: mmengine's.
@@ -88,23 +66,26 @@ class FusionMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score one batch; ``data_samples`` hold ``fused`` and perhaps ``teacher_<name>``."""
         inputs = data_batch['inputs']
-        for *pair, sample in zip(inputs['ir'], inputs['vis'], data_samples, strict=True):
+        for ir, vis, sample in zip(inputs['ir'], inputs['vis'], data_samples, strict=True):
             methods = {STUDENT: sample['fused']}
             methods |= {k.removeprefix('teacher_'): v for k, v in sample.items() if k.startswith('teacher_')}
-            ir, vis = map(_unit, pair)
             set_name, name = sample.get('set_name', 'set'), sample.get('name', str(len(self.results)))
             if self.image_dir is not None:
                 write_image(Path(self.image_dir) / set_name / f'{name}.png', _array(methods[STUDENT]))
             if len(self._panel_rows) < self.panel:
-                columns = dict(ir=ir, vis=vis) | {k: v for k, v in methods.items() if k != STUDENT}
+                columns = dict(ir=_unit(ir), vis=_unit(vis)) | {k: v for k, v in methods.items() if k != STUDENT}
                 columns[STUDENT] = methods[STUDENT]
                 self._panel_rows.append({title: _array(image) for title, image in columns.items()})
-            self.results.append(dict(set_name=set_name, name=name, values=self._score_pair(ir, vis, methods)))
+            device = sample['fused'].device
+            values = score_methods(
+                ir.to(device), vis.to(device), methods, self.protocol, self.metric_names, self.score, self.trivial
+            )
+            self.results.append(dict(set_name=set_name, name=name, values=values))
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Build the table, write it, and return the student's means."""
         table = ResultTable(self.protocol.key)
-        trivial = list(trivial_fusions(torch.zeros(1), torch.zeros(1))) if self.trivial else []
+        trivial = TRIVIAL if self.trivial else ()
         for set_name in dict.fromkeys(r['set_name'] for r in results):
             mine = [r for r in results if r['set_name'] == set_name]
             for method in mine[0]['values']:
@@ -119,25 +100,6 @@ class FusionMetric(BaseMetric):
                 write_image(Path(self.out_dir) / 'panel.png', fusion_panel(self._panel_rows))
         self._panel_rows = []
         return table.means(STUDENT)
-
-    def _score_pair(self, ir: Tensor, vis: Tensor, methods: dict[str, Tensor]) -> dict[str, dict[str, float]]:
-        device = methods[STUDENT].device
-        ir, vis = ir.to(device)[None], vis.to(device)[None]
-        sources = prepare_sources(ir, vis, self.protocol, self.metric_names, data_range=1)
-        scorer = Scorer(luma(ir), luma(vis)) if self.score else None
-        if self.trivial:
-            # The rules see the luma, as the networks do, and are rounded to whole levels like every fused image.
-            rules = trivial_fusions(luma(ir), luma(vis))
-            methods = methods | {name: image[0] for name, image in rules.items()}
-        values = {}
-        for method, fused in methods.items():
-            batch = fused[None]
-            scores = evaluate(None, None, batch, self.protocol, self.metric_names, 1, sources)
-            values[method] = {name: float(value) for name, value in scores.items()}
-            if scorer is not None:
-                parts = scorer.parts((luma(batch) * 255).round() / 255)
-                values[method] |= {name: float(parts[name]) for name in SCORE_COLUMNS}
-        return values
 
 
 def _array(image: Tensor) -> np.ndarray:

@@ -78,7 +78,7 @@ class Protocol:
     mi_saturate: bool = False
     mse_scale: float = 255.0
     psnr_form: str = 'peak_255'
-    edge_precision: str = 'float64'  # of Qabf and Nabf on whole grey levels
+    edge_precision: str = 'float64'  # of Qabf, Nabf and AG on whole grey levels
     nabf_floor: float = 1e-3
     ssim: SsimSwitch = field(default_factory=SsimSwitch)
     ms_ssim_range: float = 255.0

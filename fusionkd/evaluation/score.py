@@ -16,8 +16,8 @@ class Scorer:
 
     ``0.25 VIF + 0.25 Qabf + 0.2 SSIM + 0.15 SCD / 2 + 0.15 target - Nabf``, where
 
-    * VIF is the harmonic mean over both sources, each capped at 1: beyond that it rewards contrast enhancement, and a copied
-      source must not live on its likeness to itself;
+    * VIF is the harmonic mean over both sources, for a copied source must not live on its likeness to itself. Contrast
+      beyond a source's is capped in every window, and so each VIF at 1: without, it rewards contrast enhancement;
     * SSIM is the well-conditioned one (Gaussian window, range 255), harmonic mean over both sources;
     * target is the contrast of hot targets that is kept; its inverse where a target was amplified, 0 where one is darker
       than its surroundings, and 1 where there is no target;
@@ -49,7 +49,7 @@ class Scorer:
         images = (*self.sources.split(1, dim=1), levels)
         form = fn.ssim_form()
         parts = dict(
-            vif=_harmonic(fn.vif_scores(fn.vif_windows(self.sources), levels).clamp(max=1)),
+            vif=_harmonic(fn.vif_scores(fn.vif_windows(self.sources), levels, cap_gain=True)),
             qabf=fn.qabf(*images, data_range=255),
             ssim=_harmonic(fn.ssim_scores(fn.ssim_windows(self.sources, form), levels, form)[0]),
             scd=fn.scd(*images, data_range=255),

@@ -65,7 +65,7 @@ def evaluate(
         protocol, metrics = sources.check(protocol, metrics)
     fused = as_batch('fused', fused, data_range)
     _check_match(fused, ir if sources is None else sources.like)
-    _check_smallest(fused, metrics)
+    _check_smallest(fused, metrics, protocol)
     _keep_heap()
     with torch.no_grad():
         columns = []
@@ -102,7 +102,7 @@ def prepare_sources(
     protocol = get_protocol(protocol)
     metrics = check_metrics(metrics, protocol)
     ir, vis = _sources(ir, vis, data_range)
-    _check_smallest(ir, metrics)
+    _check_smallest(ir, metrics, protocol)
     _keep_heap()
     with torch.no_grad():
         groups = [SourceTerms(ir[span], vis[span], protocol) for span in _groups(ir)]
@@ -203,8 +203,7 @@ class SourceTerms:
     @cached_property
     def ssim_form(self) -> fn.SsimForm:
         """The protocol's SSIM."""
-        switch = self.protocol.ssim
-        return fn.ssim_form(switch.dynamic_range, switch.window, switch.padding)
+        return _ssim_form(self.protocol)
 
     @cached_property
     def ms_ssim_form(self) -> fn.SsimForm:
@@ -292,7 +291,7 @@ _SCORES: dict[str, Callable[[_Pair, Protocol], Tensor]] = {
     'EN': lambda pair, p: fn.entropy_bits(pair.counts, p.en_offset),
     'SD': lambda pair, p: fn.sd_from(pair.moments),
     'SF': _sf,
-    'AG': lambda pair, p: fn.ag_levels(pair.fused, p.ag_divisor),
+    'AG': lambda pair, p: fn.ag_levels(pair.fused, p.ag_divisor, getattr(torch, p.edge_precision)),
     'EI': lambda pair, p: fn.ei(pair.fused, 255),
     'MI': lambda pair, p: fn.mi_from_counts(pair.joint, p.mi_unit, p.mi_saturate),
     'NMI': lambda pair, p: fn.nmi_from_counts(pair.joint),
@@ -363,6 +362,12 @@ def _check_match(image: Tensor, other: Tensor, name: str = 'fused', other_name: 
         raise ValueError(f'{name} is on {image.device}, {other_name} on {other.device}; move them to one device')
 
 
-def _check_smallest(images: Tensor, metrics: Sequence[str]) -> None:
+def _check_smallest(images: Tensor, metrics: Sequence[str], protocol: Protocol) -> None:
     for metric in metrics:
-        fn.check_size(images, metric, _SMALLEST.get(metric, 2))
+        smallest = _ssim_form(protocol).smallest if metric == 'SSIM' else _SMALLEST.get(metric, 2)
+        fn.check_size(images, metric, smallest)
+
+
+def _ssim_form(protocol: Protocol) -> fn.SsimForm:
+    switch = protocol.ssim
+    return fn.ssim_form(switch.dynamic_range, switch.window, switch.padding)

@@ -45,7 +45,7 @@ def test_rows_of_sets_teachers_and_rules(tmp_path):
     metric = FusionMetric(metric_names=['MSE'], trivial=True, out_dir=str(tmp_path), panel=2)
     means = run(metric, ir, vis, fused, ['a', 'b', 'b'], teacher_sea=fused.flip(-1))
     methods = [(r.set_name, r.method) for r in metric.table.rows]
-    rules = ['copy ir', 'copy vis', 'average', 'maximum']
+    rules = ['copy ir', 'copy vis', 'average', 'maximum', 'Laplacian maximum']
     assert methods == [(s, m) for s in 'ab' for m in ('student', 'sea', *rules)]
     assert [r.trivial for r in metric.table.rows[:6]] == [False, False, True, True, True, True]
     assert {'MSE', 'a/MSE', 'b/MSE'} <= set(means)

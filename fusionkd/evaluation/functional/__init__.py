@@ -6,7 +6,7 @@ one value per image. Those on which losses and rewards can be built (:func:`vif`
 are their parts, for callers that score many images: what depends on the sources alone, and what is left.
 """
 
-from .edges import SourceEdges, compare_edges, source_edges, sum_pixels
+from .edges import SourceEdges, compare_edges, source_edges
 from .gradient import ag, ag_levels, ei, sf, sf_levels
 from .information import (
     ce,
@@ -62,3 +62,4 @@ from .statistics import (
 )
 from .targets import TargetTerms, target_contrast, target_scores, target_terms
 from .vif import VIF_SMALLEST, VifWindows, vif, vif_scores, vif_windows
+from .windows import sum_pixels

@@ -66,8 +66,7 @@ def compare_edges(source: SourceEdges, fused: Tensor) -> Comparison:
         own = _find_border(fused, source.part, strength.dtype)
     else:
         own = _find(take_rows(fused, source.part, strength.dtype))
-    stronger = torch.maximum(strength, own.strength)
-    stronger = torch.clamp_min(stronger, torch.finfo(stronger.dtype).tiny, out=into(stronger))
+    stronger = torch.maximum(strength, own.strength.clamp_min(torch.finfo(strength.dtype).tiny))
     weaker = torch.minimum(strength, own.strength)
     turn = orientation - own.orientation
     return Comparison(
@@ -75,16 +74,10 @@ def compare_edges(source: SourceEdges, fused: Tensor) -> Comparison:
     )
 
 
-def sum_pixels(x: Tensor) -> Tensor:
-    """Sum of ``(N, S, h, w)`` or ``(N, S, P)`` over the pixels, across rows in float64: ``(N, S)``."""
-    rows = x.sum(-1).double()
-    return rows if rows.ndim == 2 else rows.sum(-1)
-
-
-def exponential(x: Tensor, slope: float, offset: float) -> Tensor:
-    """``exp(slope * x + offset)``, the losing side of a sigmoid."""
-    y = torch.add(x.new_tensor(offset), x, alpha=slope)
-    return torch.exp(y, out=into(y))
+def sigmoid(x: Tensor, slope: float, midpoint: float) -> Tensor:
+    """``1 / (1 + exp(-slope * (x - midpoint)))``."""
+    y = torch.add(x.new_tensor(-slope * midpoint), x, alpha=slope)
+    return torch.sigmoid(y, out=into(y))
 
 
 def _find(x: Tensor) -> Edges:

@@ -6,7 +6,7 @@ from torch import Tensor
 from fusionkd.ops import sobel
 
 from .levels import fused_levels
-from .windows import into, row_strips, take_rows
+from .windows import into, row_strips, sum_pixels, take_rows
 
 
 def sf(fused: Tensor, data_range: float, divisor: str = 'differences', wrap: bool = False) -> Tensor:
@@ -47,6 +47,7 @@ def ag(fused: Tensor, data_range: float, divisor: str = 'pixels') -> Tensor:
     noise raises it.
 
     Protocols: ``cddfuse`` and ``proper`` divide by ``H W``; all others divide the same sum by ``(H - 1)(W - 1)``.
+    ``cddfuse`` computes in float32, which moves it by about 1e-7.
 
     Args:
         fused: gray, ``(N, 1, H, W)`` in [0, ``data_range``], at least 2 x 2.
@@ -101,20 +102,20 @@ def sf_levels(levels: Tensor, divisor: str = 'differences', wrap: bool = False) 
     return (along_x / (channels * height * (width - 1)) + along_y / (channels * (height - 1) * width)).sqrt()
 
 
-def ag_levels(levels: Tensor, divisor: str = 'pixels') -> Tensor:
-    """AG of gray images ``(N, 1, H, W)`` in grey levels: ``(N,)``."""
+def ag_levels(levels: Tensor, divisor: str = 'pixels', dtype: torch.dtype = torch.float64) -> Tensor:
+    """AG of gray images ``(N, 1, H, W)`` in grey levels: ``(N,)``. Whole levels are taken in ``dtype``."""
     if divisor not in ('pixels', 'inner'):
         raise ValueError(f"AG: unknown divisor {divisor!r}; known: 'pixels', 'inner'")
     height, width = levels.shape[-2:]
     extended = _extend(levels if levels.is_floating_point() else levels.short())
     total = 0.0
     for rows in row_strips(extended, 3):
-        strip = take_rows(extended, rows)
+        strip = take_rows(extended, rows, dtype)
         twice_x = strip[..., 1:-1, 2:] - strip[..., 1:-1, :-2]
         twice_y = strip[..., 2:, 1:-1] - strip[..., :-2, 1:-1]
         squares = torch.mul(twice_x, twice_x, out=into(twice_x))
         squares = torch.addcmul(squares, twice_y, twice_y, out=into(squares))
-        total = total + torch.sqrt(squares, out=into(squares)).flatten(1).sum(1)
+        total = total + sum_pixels(torch.sqrt(squares, out=into(squares))).squeeze(1)
     return total / (8**0.5 * (height * width if divisor == 'pixels' else (height - 1) * (width - 1)))
 
 

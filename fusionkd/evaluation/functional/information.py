@@ -29,7 +29,7 @@ def en(fused: Tensor, data_range: float, offset: float = 0.0) -> Tensor:
         offset: added to every probability inside the logarithm.
 
     Returns:
-        ``(N,)``, 0 to 8 bits, higher is better. A constant image has 0.
+        ``(N,)``, 0 to 8 bits, higher is better. A constant image has 0, or with an offset of 1e-7 -1.4e-7.
 
     Example:
         >>> en(torch.arange(256.0).view(1, 1, 16, 16), data_range=255)
@@ -115,7 +115,7 @@ def ce(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float) -> Tensor:
         data_range: value of white, 1 or 255.
 
     Returns:
-        ``(N,)`` in bits, lower is better, 0 for equal histograms.
+        ``(N,)`` in bits, lower is better, 0 for equal histograms and where ``fused`` shares no level with a source.
 
     Raises:
         ValueError: shapes that differ.
@@ -178,7 +178,8 @@ def fmi(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, feature: str 
         feature: ``'pixel'`` for the image itself, ``'gradient'`` for its derivative along x.
 
     Returns:
-        ``(N,)``, about 0 to 1, higher is better; 1 where all three images are equal.
+        ``(N,)``, about 0 to 1, higher is better; 1 where all three images are equal, 0 where a constant image meets another
+        image.
 
     Raises:
         ValueError: shapes that differ or are too small, or an unknown feature.

@@ -6,9 +6,9 @@ import math
 import torch
 from torch import Tensor
 
-from .edges import Comparison, Edges, compare_edges, exponential, source_edges, sum_pixels
+from .edges import Comparison, Edges, compare_edges, sigmoid, source_edges
 from .levels import to_levels
-from .windows import into
+from .windows import into, sum_pixels
 
 _STRENGTH = (0.9999, 19.0, 0.5)  # gain, slope and midpoint of the sigmoids, as published
 _ORIENTATION = (0.9995, 22.0, 0.5)
@@ -30,7 +30,8 @@ def nabf(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, floor: float
     weighs :math:`g_S^{1.5}` from a strength of 2 on, else ``floor``. Sobel filters are divided by 8; the image is mirrored
     at the border. Differentiable in ``fused`` wherever no pixel changes sides.
 
-    Protocols: ``tang`` and ``hybridfusion`` set ``floor`` to 0, all others to 1e-3.
+    Protocols: ``tang`` and ``hybridfusion`` set ``floor`` to 0, all others to 1e-3; ``cddfuse`` computes in float32, which
+    moves it by about 1e-7.
 
     Args:
         ir: gray, ``(N, 1, H, W)`` in [0, ``data_range``], at least 2 x 2.
@@ -64,16 +65,14 @@ def nabf_weights(sources: Edges, floor: float) -> Tensor:
 def nabf_part(edges: Comparison, weights: Tensor) -> Tensor:
     """Weighted artefacts against each source in a part of the image: ``(N, S)``."""
     gain, slope, midpoint = _STRENGTH
-    loss = exponential(edges.ratio, -slope, slope * midpoint)
-    loss = torch.add(loss, 1, out=into(loss))
+    kept = sigmoid(edges.ratio, slope, midpoint)
     gain_o, slope, midpoint = _ORIENTATION
     aligned = edges.turn - math.pi / 2  # of orientations that wrap
-    loss_o = exponential(torch.abs(aligned, out=into(aligned)), -slope * 2 / math.pi, slope * midpoint)
-    loss = torch.addcmul(loss, loss, loss_o, out=into(loss_o))
-    loss = torch.sqrt(loss, out=into(loss))
-    # weight * (1 - gain / loss)
-    kept = torch.div(weights, loss, out=into(loss))
-    lost = torch.add(weights, kept, alpha=-math.sqrt(gain * gain_o), out=into(kept))
+    kept_o = sigmoid(torch.abs(aligned, out=into(aligned)), slope * 2 / math.pi, midpoint * math.pi / 2)
+    kept = torch.mul(kept, kept_o, out=into(kept))
+    kept = torch.sqrt(kept, out=into(kept))
+    # weight * (1 - gain * kept)
+    lost = torch.addcmul(weights, weights, kept, value=-math.sqrt(gain * gain_o), out=into(kept))
     strongest = functools.reduce(torch.maximum, edges.strength.split(1, dim=1))
     added = edges.fused_strength - strongest
     added = torch.clamp_min(added, 0, out=into(added)).sign()  # 1 where the fused edge is the strongest, else 0

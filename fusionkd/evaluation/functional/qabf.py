@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from .edges import Comparison, Edges, compare_edges, exponential, source_edges, sum_pixels
+from .edges import Comparison, Edges, compare_edges, sigmoid, source_edges
 from .levels import to_levels
-from .windows import into
+from .windows import into, sum_pixels
 
 _STRENGTH = (0.9994, 15.0, 0.5)  # gain, slope and midpoint of the sigmoids, as published
 _ORIENTATION = (0.9879, 22.0, 0.8)
@@ -26,7 +26,7 @@ def qabf(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float) -> Tensor:
     wrap, so that orientations on both sides of the vertical differ by up to 2; and where both edges are equally strong,
     :math:`G` is that strength itself. The image is padded with zeros. Differentiable in all three images.
 
-    Protocols: the same in all (``vifb`` per channel).
+    Protocols: the same in all (``vifb`` per channel; ``cddfuse`` in float32, which moves it by about 1e-7).
 
     Args:
         ir: gray, ``(N, 1, H, W)`` in [0, ``data_range``], at least 2 x 2.
@@ -58,12 +58,11 @@ def qabf_part(edges: Comparison) -> Tensor:
     gain, slope, midpoint = _STRENGTH
     # The quirk: rounded down, the ratio is 1 for equal strengths and else 0. From a strength of 4 on nothing changes.
     ratio = torch.addcmul(edges.ratio, edges.ratio.floor(), edges.fused_strength.clamp_max(4) - 1)
-    loss = exponential(ratio, -slope, slope * midpoint)
+    kept = sigmoid(ratio, slope, midpoint)
     gain_o, slope, midpoint = _ORIENTATION
-    loss_o = exponential(edges.turn, slope * 2 / math.pi, slope * (midpoint - 1))
-    loss_o = torch.add(loss_o, 1, out=into(loss_o))
-    loss = torch.addcmul(loss_o, loss_o, loss, out=into(loss))
-    kept = torch.div(edges.strength, loss, out=into(loss))
+    kept_o = sigmoid(edges.turn, -slope * 2 / math.pi, (1 - midpoint) * math.pi / 2)
+    kept = torch.mul(kept, kept_o, out=into(kept))
+    kept = torch.mul(kept, edges.strength, out=into(kept))
     return sum_pixels(kept) * (gain * gain_o)
 
 

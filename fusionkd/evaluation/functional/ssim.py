@@ -60,7 +60,8 @@ def ssim(
         reduction: ``'mean'`` or ``'sum'`` over the two sources.
 
     Returns:
-        ``(N,)``, up to 1 (2 for a sum), higher is better; an identical image scores 1 for its source.
+        ``(N,)``, up to 1 (2 for a sum), higher is better; an identical image scores 1 for its source. Constant images differ
+        in luminance alone.
 
     Raises:
         ValueError: shapes that differ or are too small, or an unknown option.
@@ -75,7 +76,7 @@ def ssim(
     if padding not in _PADDINGS:
         raise ValueError(f'SSIM: unknown padding {padding!r}; known: {", ".join(_PADDINGS)}')
     form = ssim_form(dynamic_range, window, padding)
-    sources, fused = to_levels(ir, vis, fused, data_range, 'SSIM', 2 if form.border else len(form.kernel))
+    sources, fused = to_levels(ir, vis, fused, data_range, 'SSIM', form.smallest)
     return reduce_sources(ssim_scores(ssim_windows(sources, form), fused, form)[0], reduction)
 
 
@@ -104,7 +105,8 @@ def ms_ssim(
         reduction: ``'mean'`` or ``'sum'`` over the two sources.
 
     Returns:
-        ``(N,)``, 0 to 1 (2 for a sum), higher is better; an identical image scores 1 for its source.
+        ``(N,)``, 0 to 1 (2 for a sum), higher is better; an identical image scores 1 for its source. Constant images differ
+        in luminance alone.
 
     Raises:
         ValueError: shapes that differ or are too small, or an unknown reduction.
@@ -135,6 +137,11 @@ class SsimForm(NamedTuple):
         return sum(self.kernel) ** 2
 
     @property
+    def smallest(self) -> int:
+        """Least height and width of an image."""
+        return 2 if self.border else len(self.kernel)
+
+    @property
     def precision(self) -> torch.dtype:
         """Of the sums over windows of whole grey levels: with whole weights they are exact in float32."""
         return torch.float32 if all(w == int(w) for w in self.kernel) else torch.float64
@@ -144,8 +151,8 @@ class SsimWindows(NamedTuple):
     """What SSIM needs of the sources alone, a strip of windows. Sums over a window of weight n stay undivided."""
 
     rows: slice
-    strip: Tensor  # of the images side by side, whole grey levels as integers
-    sums: Tensor  # (S, N, blocks, h, 16), as all that follow
+    strip: Tensor  # of the images side by side
+    sums: Tensor  # (S, N, blocks, h, b), as all that follow
     luminance: Tensor  # n^2 (mean^2 + c1)
     contrast: Tensor  # n (variance + c2)
 
@@ -164,11 +171,12 @@ def ssim_windows(sources: Tensor, form: SsimForm) -> Iterator[SsimWindows]:
     """Source side of SSIM for ``(N, S, H, W)`` in grey levels; a list of it serves any number of fused images."""
     n = form.weight
     sources = _pad(sources, form.border)
-    laid = side_by_side(sources, len(form.kernel))
+    laid = side_by_side(sources, len(form.kernel), dtype=form.precision)
     wide = laid.dtype if laid.is_floating_point() else torch.float64
     for rows in row_strips(sources, len(form.kernel)):
-        sums, contrast = _sums_and_variances(to_float(laid[rows], form.precision), form, wide)
-        yield SsimWindows(rows, laid[rows], sums, sums * sums + n**2 * form.c1, contrast + n * form.c2)
+        strip = to_float(laid[rows], form.precision)
+        sums, contrast = _sums_and_variances(strip, form, wide)
+        yield SsimWindows(rows, strip, sums, sums * sums + n**2 * form.c1, contrast + n * form.c2)
 
 
 def ssim_scores(
@@ -182,13 +190,13 @@ def ssim_scores(
     n, size = form.weight, len(form.kernel)
     fused = _pad(fused, form.border)
     height, width = (side - size + 1 for side in fused.shape[-2:])
-    laid = side_by_side(fused, size)
+    laid = side_by_side(fused, size, dtype=form.precision)
     wide = laid.dtype if laid.is_floating_point() else torch.float64
     total, total_contrast = 0.0, 0.0
     for source in windows:
         strip = to_float(laid[source.rows], form.precision)
         sums, variance = _sums_and_variances(strip, form, wide)
-        covariance = window_means(to_float(source.strip, form.precision) * strip, form.kernel).to(wide)
+        covariance = window_means(source.strip * strip, form.kernel).to(wide)
         products = sums * source.sums
         covariance = torch.sub(covariance, products, alpha=1 / n, out=into(covariance))
         above = torch.add(covariance.new_tensor(n * form.c2), covariance, alpha=2, out=into(covariance))

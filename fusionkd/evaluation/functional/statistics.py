@@ -100,7 +100,8 @@ def psnr(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, form: str = 
         form: one of the above.
 
     Returns:
-        ``(N,)`` in dB, higher is better; inf for identical images, -inf for a black one with peak 0.
+        ``(N,)`` in dB, higher is better; inf for identical images, -inf for a black ``fused`` and another source with
+        ``'peak_fused'``.
 
     Raises:
         ValueError: shapes that differ, or an unknown form.
@@ -227,7 +228,9 @@ def moments_from_counts(source: SourceMoments, joint: Tensor) -> Moments:
 def _moments(
     source: SourceMoments, pixels: int, peak: Tensor, mean: Tensor, variance: Tensor, error: Tensor
 ) -> Moments:
-    spread = _drop_rounding(error - (mean - source.mean).square(), error)
+    shift = mean - source.mean
+    # The rounding of the means counts in proportion to the shift.
+    spread = _drop_rounding(error - shift.square(), error + shift.abs() * (mean.abs() + source.mean.abs()))
     own = torch.diagonal(source.covariance, dim1=-1, dim2=-2)
     covariance = (own + variance.unsqueeze(1) - spread) / 2
     return Moments(pixels, peak, source.covariance, variance, covariance, error, spread)
@@ -253,7 +256,9 @@ def psnr_from(m: Moments, form: str = 'peak_255') -> Tensor:
     if form == 'peak_255':
         return 10 * (255**2 / mse_from(m)).log10()
     if form == 'peak_fused':
-        return 10 * (m.peak.square() / mse_from(m)).log10()
+        error = mse_from(m)
+        # Two black images are identical as well: no error comes before no peak.
+        return torch.where(error == 0, math.inf, 10 * (m.peak.square() / error).log10())
     if form == 'peak_255_over_unit':
         return 10 * (255**2 / mse_from(m, 1.0)).log10()
     if form == 'rmse':

@@ -43,7 +43,8 @@ def vif(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, cap: float | 
         cap: upper limit for each source's score, e.g. 1, *not from the paper*. ``None`` is the published metric.
 
     Returns:
-        ``(N,)``, from 0, higher is better. An identical image scores 1 for its source, and a flat source scores 1.
+        ``(N,)``, from 0, higher is better. An identical image scores 1 for its source, a flat source scores 1,
+        and a flat ``fused`` 0 for any other source.
 
     Raises:
         ValueError: shapes that differ or are too small.
@@ -63,7 +64,7 @@ class VifWindows(NamedTuple):
 
     scale: int
     rows: slice
-    strip: Tensor  # of the images side by side, whole grey levels as integers
+    strip: Tensor  # of the images side by side
     mean: Tensor  # (S, N, blocks, h, b)
     inverse: Tensor  # 1 / (variance + eps), or 0 for flat windows
     information: Tensor  # (N, S): this strip's part of the denominator
@@ -77,8 +78,8 @@ def vif_windows(sources: Tensor) -> Iterator[VifWindows]:
         width = sources.shape[-1] - len(kernel) + 1
         laid = side_by_side(sources, len(kernel))
         for rows in row_strips(sources, len(kernel)):
-            strip = laid[rows]
-            mean, variance, eps = _mean_and_variance(to_float(strip), kernel)
+            strip = to_float(laid[rows])
+            mean, variance, eps = _mean_and_variance(strip, kernel)
             variance = torch.threshold(variance, eps, 0.0)
             inverse = variance + eps
             inverse = torch.div(variance.sign(), inverse, out=into(inverse))
@@ -87,8 +88,12 @@ def vif_windows(sources: Tensor) -> Iterator[VifWindows]:
             yield VifWindows(scale, rows, strip, mean, inverse, information)
 
 
-def vif_scores(windows: Iterable[VifWindows], fused: Tensor) -> Tensor:
-    """VIF of ``fused``, ``(N, 1, H, W)`` in grey levels, to each source: ``(N, S)``."""
+def vif_scores(windows: Iterable[VifWindows], fused: Tensor, cap_gain: bool = False) -> Tensor:
+    """VIF of ``fused``, ``(N, 1, H, W)`` in grey levels, to each source: ``(N, S)``.
+
+    With ``cap_gain`` a window whose contrast exceeds the source's counts as if it had the source's: contrast enhancement
+    brings nothing, and the noise that it amplifies costs (not from the paper). No value then exceeds 1.
+    """
     information, kept, scale, laid = 0.0, 0.0, -1, fused
     for source in windows:
         kernel = _KERNELS[source.scale]
@@ -101,12 +106,14 @@ def vif_scores(windows: Iterable[VifWindows], fused: Tensor) -> Tensor:
         strip = to_float(laid[source.rows])
         mean, variance, eps = _mean_and_variance(strip, kernel)
         total = torch.clamp_min(variance, 0, out=into(variance)) + _NOISE
-        covariance = window_means(to_float(source.strip) * strip, kernel)
+        covariance = window_means(source.strip * strip, kernel)
         covariance = torch.addcmul(covariance, mean, source.mean, value=-1, out=into(covariance))
         covariance = torch.clamp_min(covariance, 0, out=into(covariance))
         gain = covariance * source.inverse
+        beyond = _beyond_source(gain, source.inverse) if cap_gain else None
         noise = torch.addcmul(total, gain, covariance, value=-1, out=into(covariance))
         signal = torch.addcmul(total, gain, gain, value=-eps, out=into(gain))  # noise + g^2 var_S
+        signal = signal if beyond is None else signal - beyond
         if signal.requires_grad:
             signal, noise = _only_inside(signal, width), _only_inside(noise, width)
         kept = kept + sum_windows(_log_ratio(signal, noise), width)
@@ -124,6 +131,11 @@ def _mean_and_variance(strip: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor, f
     variance = window_means(strip * strip, kernel)
     variance = torch.addcmul(variance, mean, mean, value=-1, out=into(variance))
     return mean, variance, max(1e-10, 255**2 * torch.finfo(strip.dtype).eps)
+
+
+def _beyond_source(gain: Tensor, inverse: Tensor) -> Tensor:
+    """Variance by which amplified windows exceed the source: ``(g^2 - 1) var_S`` where ``g > 1``."""
+    return (gain.square() - 1).clamp(min=0) * torch.where(inverse > 0, 1 / inverse, 0.0)
 
 
 def _only_inside(values: Tensor, width: int) -> Tensor:

@@ -64,6 +64,12 @@ def block(dtype: torch.dtype) -> int:
     return 24 if dtype == torch.float64 else 16
 
 
+def sum_pixels(x: Tensor) -> Tensor:
+    """Sum of ``(N, S, h, w)`` or ``(N, S, P)`` over the pixels, across rows in float64: ``(N, S)``."""
+    rows = x.sum(-1).double()
+    return rows if rows.ndim == 2 else rows.sum(-1)
+
+
 def side_by_side(images: Tensor, size: int, stride: int = 1, dtype: torch.dtype = torch.float64) -> Tensor:
     """Lay the images of a batch side by side, channel by channel, so that one matrix product serves all.
 
