@@ -1,7 +1,7 @@
 """Speed and memory of the metrics, beside the same definitions computed with scipy, scikit-image and scikit-learn.
 
-    python benchmarks/metrics.py                 # all three tables
-    python benchmarks/metrics.py --repeats 3     # quicker
+    python benchmarks/metrics.py                            # all tables, about two minutes
+    python benchmarks/metrics.py --repeats 3 --pairs 60     # quicker
 
 The baseline is what the field's common evaluators do: full two-dimensional convolutions for VIF and Qabf,
 ``structural_similarity``, ``mutual_info_score`` and ``shannon_entropy``. Both sides see the same gray 480 x 640 triple,
@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fusionkd.evaluation import PROTOCOLS, evaluate, prepare_sources
+from fusionkd.evaluation import PROTOCOLS, ImageSet, evaluate, evaluate_folders, prepare_sources
 from fusionkd.evaluation.images import to_gray
 from fusionkd.fileio import read_image, write_image
 
@@ -246,11 +246,51 @@ def compare_cached(repeats: int, threads: int, methods: int = 10) -> None:
 
 def measure_memory(height: int, width: int, threads: int) -> None:
     """Table 3: peak memory beyond the interpreter and its imports, in a process of its own."""
-    command = [sys.executable, __file__, '--memory-child', str(height), str(width), '--threads', str(threads)]
-    result = subprocess.run(command, check=True, capture_output=True, text=True)
-    plain, prepared = (float(x) for x in result.stdout.split())
+    plain, prepared = _in_child('--memory-child', height, width, '--threads', threads)
     print(f'\npeak memory beyond interpreter and imports, one {height} x {width} pair, {threads} thread(s)')
     print(f'{"evaluate":>22} {plain:9.0f} MB\n{"with prepared sources":>22} {prepared:9.0f} MB')
+
+
+def measure_set(pairs: int, threads: int) -> None:
+    """Table 4: the same for a set on disk, which must not depend on the number of pairs."""
+    few = min(pairs, 20)
+    beyond, beyond_few = _in_child('--set-child', pairs, few, '--threads', threads)
+    decoded = pairs * 7 * SIZE[0] * SIZE[1] / 2**20  # gray ir, colour vis and fused
+    print(f'\npeak memory beyond interpreter and imports, a set of {SIZE[0]} x {SIZE[1]} pairs, {threads} thread(s)')
+    for count, value in ((few, beyond_few), (pairs, beyond)):
+        print(f'{count:>16} pairs {value:9.0f} MB')
+    print(f'{"(held in memory":>22} {decoded:9.0f} MB)')
+
+
+def _in_child(*arguments: object) -> list[float]:
+    command = [sys.executable, __file__, *map(str, arguments)]
+    result = subprocess.run(command, check=True, capture_output=True, text=True)
+    return [float(x) for x in result.stdout.split()]
+
+
+def _set_child(pairs: int, few: int) -> None:
+    """Print the peaks of many pairs and of a few, the few first so that they cannot hide behind the many."""
+    _, triple = load_triple()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        kinds = ('ir', 'vis', 'fused')
+        for kind, image in zip(kinds, triple, strict=True):
+            write_image(root / f'{kind}.png', image)
+            for count in (few, pairs):
+                (root / str(count) / kind).mkdir(parents=True, exist_ok=True)
+                for i in range(count):
+                    (root / str(count) / kind / f'{i:04d}.png').symlink_to(root / f'{kind}.png')
+        sets = [
+            ImageSet('set', *(root / str(n) / k for k in kinds[:2]), {'m': root / str(n) / 'fused'})
+            for n in (few, pairs)
+        ]
+        evaluate(*(tensor(image)[..., :64, :64].contiguous() for image in triple))
+        before, peaks = _memory_mb('VmRSS'), []
+        for images in sets:
+            Path('/proc/self/clear_refs').write_text('5')
+            evaluate_folders(images, score=False, trivial=False)
+            peaks.append(_memory_mb('VmHWM') - before)
+    print(*reversed(peaks))
 
 
 def _memory_child(height: int, width: int) -> None:
@@ -276,12 +316,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--repeats', type=int, default=7)
     parser.add_argument('--threads', type=int, default=1)
+    parser.add_argument('--pairs', type=int, default=361, help='size of the set whose memory is measured')
     parser.add_argument('--memory-child', type=int, nargs=2, metavar=('H', 'W'), help=argparse.SUPPRESS)
+    parser.add_argument('--set-child', type=int, nargs=2, metavar=('PAIRS', 'FEW'), help=argparse.SUPPRESS)
     args = parser.parse_args()
 
     torch.set_num_threads(args.threads)
     if args.memory_child:
         _memory_child(*args.memory_child)
+        return
+    if args.set_child:
+        _set_child(*args.set_child)
         return
     if MISSING:
         raise SystemExit(f'the baseline needs scipy, scikit-image and scikit-learn: pip install them ({MISSING})')
@@ -289,6 +334,7 @@ def main() -> None:
         compare_speed(args.repeats, args.threads)
         compare_cached(args.repeats, args.threads)
         measure_memory(768, 1024, args.threads)
+        measure_set(args.pairs, args.threads)
 
 
 if __name__ == '__main__':

@@ -16,7 +16,7 @@ _KERNELS = tuple(tuple(gaussian_kernel1d(n, n / 5)) for n in (17, 9, 5, 3))
 _NOISE = 2.0  # variance of the visual system's internal noise, in squared grey levels
 
 
-def vif(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, cap: float | None = None) -> Tensor:
+def vif(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, cap_gain: bool = False) -> Tensor:
     r"""Visual information fidelity of a fused image: the sum over both sources (tables print it as VIF or VIFF).
 
     H. R. Sheikh and A. C. Bovik, *Image information and visual quality*, IEEE TIP 15(2), 2006, in the pixel-domain form
@@ -30,7 +30,7 @@ def vif(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, cap: float | 
     padding; between scales the image is filtered with the next window and halved.
 
     Differentiable in all three images. **Not bounded by 2**: raising the contrast of ``fused`` raises the score without
-    end, so a reward or a loss should set ``cap``.
+    end, so a reward or a loss should set ``cap_gain``.
 
     Protocols: all agree (the sum over both sources), also on the definition of each step.
 
@@ -40,7 +40,9 @@ def vif(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, cap: float | 
         vis: the same shape.
         fused: the same shape.
         data_range: value of white, 1 or 255. Scores depend on it: the noise is given in grey levels.
-        cap: upper limit for each source's score, e.g. 1, *not from the paper*. ``None`` is the published metric.
+        cap_gain: count a window whose contrast exceeds the source's (``g > 1``) as if it had the source's, *not from the
+            paper*: contrast enhancement brings nothing, the noise that it amplifies costs, and no source's score exceeds 1.
+            Default False, the published metric.
 
     Returns:
         ``(N,)``, from 0, higher is better. An identical image scores 1 for its source, a flat source scores 1,
@@ -55,8 +57,7 @@ def vif(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float, cap: float | 
         2.0
     """
     sources, fused = to_levels(ir, vis, fused, data_range, 'VIF', VIF_SMALLEST)
-    scores = vif_scores(vif_windows(sources), fused)
-    return (scores if cap is None else scores.clamp(max=cap)).sum(1)
+    return vif_scores(vif_windows(sources), fused, cap_gain).sum(1)
 
 
 class VifWindows(NamedTuple):
@@ -89,11 +90,7 @@ def vif_windows(sources: Tensor) -> Iterator[VifWindows]:
 
 
 def vif_scores(windows: Iterable[VifWindows], fused: Tensor, cap_gain: bool = False) -> Tensor:
-    """VIF of ``fused``, ``(N, 1, H, W)`` in grey levels, to each source: ``(N, S)``.
-
-    With ``cap_gain`` a window whose contrast exceeds the source's counts as if it had the source's: contrast enhancement
-    brings nothing, and the noise that it amplifies costs (not from the paper). No value then exceeds 1.
-    """
+    """VIF of ``fused``, ``(N, 1, H, W)`` in grey levels, to each source: ``(N, S)``."""
     information, kept, scale, laid = 0.0, 0.0, -1, fused
     for source in windows:
         kernel = _KERNELS[source.scale]
@@ -135,7 +132,7 @@ def _mean_and_variance(strip: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor, f
 
 def _beyond_source(gain: Tensor, inverse: Tensor) -> Tensor:
     """Variance by which amplified windows exceed the source: ``(g^2 - 1) var_S`` where ``g > 1``."""
-    return (gain.square() - 1).clamp(min=0) * torch.where(inverse > 0, 1 / inverse, 0.0)
+    return (gain.square() - 1).clamp(min=0) * torch.where(inverse > 0, 1 / inverse.clamp(min=1e-12), 0.0)
 
 
 def _only_inside(values: Tensor, width: int) -> Tensor:
