@@ -3,6 +3,7 @@
 from .distillation import FeatureLoss, RelationLoss, WeightMapKLD
 from .fusion import FusionLoss
 from .gradient import GradientLoss, JointGradientLoss
+from .metric import MetricLoss
 from .perceptual import PerceptualLoss
 from .pixel import IntensityLoss, L1Loss
 from .ssim import SSIMLoss
@@ -14,6 +15,7 @@ __all__ = [
     'IntensityLoss',
     'JointGradientLoss',
     'L1Loss',
+    'MetricLoss',
     'PerceptualLoss',
     'RelationLoss',
     'SSIMLoss',

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from fusionkd.evaluation import Scorer, evaluate
 from fusionkd.models.losses import (
     FeatureLoss,
     FusionLoss,
@@ -11,6 +12,7 @@ from fusionkd.models.losses import (
     IntensityLoss,
     JointGradientLoss,
     L1Loss,
+    MetricLoss,
     PerceptualLoss,
     RelationLoss,
     SSIMLoss,
@@ -175,3 +177,33 @@ class TestPerceptual:
     def test_unknown_layer(self):
         with pytest.raises(ValueError, match=r"\['conv9_1'\]; known: conv1_1"):
             PerceptualLoss(layers=('conv9_1',), weights=None)
+
+
+@pytest.mark.parametrize('metric', ['VIF', 'Qabf', 'SSIM', 'SCD'])
+def test_metric_loss_is_the_metric(metric):
+    fused, ir, vis = ((x * 255).round() / 255 for x in images())
+    scores = evaluate(ir, vis, fused, 'proper', [metric], data_range=1)[metric]
+    assert -MetricLoss(metric)(fused, ir, vis).item() == pytest.approx(scores.mean().item(), abs=1e-4)
+
+
+def test_metric_loss_is_the_balanced_score_by_default():
+    fused, ir, vis = images(size=(56, 64))
+    assert -MetricLoss()(fused, ir, vis).item() == pytest.approx(Scorer(ir, vis)(fused)['score'], abs=1e-6)
+
+
+@pytest.mark.parametrize('metric', ['VIF', 'Qabf', 'SSIM', 'SCD', 'MI', 'score'])
+def test_a_step_along_the_gradient_lowers_a_metric_loss(metric):
+    _, ir, vis = images()
+    fused = ((ir + vis) / 2).requires_grad_(True)
+    loss = MetricLoss(metric)
+    before = loss(fused, ir, vis)
+    before.backward()
+    stepped = (fused - 1e-3 * fused.grad / fused.grad.abs().amax()).detach()
+    assert loss(stepped, ir, vis) < before
+
+
+def test_metric_loss_says_what_it_cannot_do():
+    with pytest.raises(ValueError, match="no differentiable metric 'EN'; known: VIF"):
+        MetricLoss('EN')
+    with pytest.raises(ValueError, match="space='y'"):
+        MetricLoss()(*images(channels=3))
