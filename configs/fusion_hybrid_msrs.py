@@ -12,7 +12,7 @@ model = dict(
     ],
 )
 train_dataloader = dict(batch_size=16)
-train_cfg = dict(max_iters=1000, val_interval=250)
+train_cfg = dict(max_iters=500, val_interval=250)
 optim_wrapper = dict(
     _delete_=True,
     type='Bf16OptimWrapper',

@@ -7,18 +7,20 @@ from torch import Tensor
 
 from . import functional as fn
 
-# What each part adds to the score; SCD, which ends at 2, counts half.
+# What each part adds to the score.
 WEIGHTS = dict(vif=0.25, qabf=0.25, ssim=0.2, scd=0.15, target=0.15, nabf=-1.0)
+SCD_CAP = 1.6
 
 
 class Scorer:
     """Balanced score of any number of fused images of the same pairs.
 
-    ``0.25 VIF + 0.25 Qabf + 0.2 SSIM + 0.15 SCD / 2 + 0.15 target - Nabf``, where
+    ``0.25 VIF + 0.25 Qabf + 0.2 SSIM + 0.15 min(SCD, 1.6) / 1.6 + 0.15 target - Nabf``, where
 
     * VIF is the harmonic mean over both sources, for a copied source must not live on its likeness to itself. Contrast
       beyond a source's is capped in every window, and so each VIF at 1: without, it rewards contrast enhancement;
     * SSIM is the well-conditioned one (Gaussian window, range 255), harmonic mean over both sources;
+    * SCD counts up to 1.6, about what sound fusions reach: its maximum of 2 is the over-exposed sum of the sources;
     * target is the contrast of hot targets that is kept; its inverse where a target was amplified, 0 where one is darker
       than its surroundings, and 1 where there is no target;
     * Nabf counts artefacts, edges that no source has.
@@ -58,7 +60,7 @@ class Scorer:
         )
         counted = parts | dict(
             # SCD is undefined where the fused image is one of the sources: nothing of the other was added.
-            scd=parts['scd'].nan_to_num(0.0) / 2,
+            scd=parts['scd'].nan_to_num(0.0).clamp(max=SCD_CAP) / SCD_CAP,
             target=_kept(parts['target']).nan_to_num(1.0),
         )
         return parts | dict(score=sum(weight * counted[name] for name, weight in WEIGHTS.items()))

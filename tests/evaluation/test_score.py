@@ -9,7 +9,7 @@ from torch.nn.functional import avg_pool2d
 from fusionkd.datasets.scenes import render_scene
 from fusionkd.evaluation import Scorer
 from fusionkd.evaluation import functional as fn
-from fusionkd.evaluation.score import WEIGHTS
+from fusionkd.evaluation.score import SCD_CAP, WEIGHTS
 from fusionkd.fileio import list_images, read_image
 from fusionkd.models.fusers import SeAFusion
 from fusionkd.ops import luma
@@ -104,13 +104,15 @@ def ascend(ir, vis, start, part, steps, rate=0.01):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize('pairs', ['MSRS', 'RoadScene', 'TNO'], indirect=True)
 @pytest.mark.parametrize('start', ['sound', 'average'])
 @pytest.mark.parametrize('part', PARTS)
 def test_gradient_ascent_on_a_part_ranks_below_a_sound_fusion(pairs, part, start):
     ir, vis, fused = pairs
-    attacked = ascend(ir, vis, fused if start == 'sound' else (ir + vis) / 2, part, 60)
-    before, after = (PARTS[part](ir, vis, image, data_range=1).nanmean() for image in (fused, attacked))
-    assert after > before, 'the attack itself failed'
+    first = fused if start == 'sound' else (ir + vis) / 2
+    attacked = ascend(ir, vis, first, part, 60)
+    before, after = (PARTS[part](ir, vis, image, data_range=1).nanmean() for image in (first, attacked))
+    assert after > before + 0.005, 'the attack itself failed'
     scorer = Scorer(ir, vis)
     assert scorer(attacked)['score'] < scorer(fused)['score'], (scorer(attacked), scorer(fused))
 
@@ -139,7 +141,9 @@ def test_a_target_counts_most_at_its_own_contrast(contrast, counted):
     ir, vis, fused = flat_targets(contrast)
     parts = {name: float(value) for name, value in Scorer(ir, vis).parts(fused).items()}
     assert parts['target'] == pytest.approx(contrast, abs=0.02)
-    others = sum(WEIGHTS[p] * parts[p] for p in ('vif', 'qabf', 'ssim', 'nabf')) + WEIGHTS['scd'] * parts['scd'] / 2
+    others = sum(WEIGHTS[p] * parts[p] for p in ('vif', 'qabf', 'ssim', 'nabf')) + WEIGHTS['scd'] * min(
+        parts['scd'] / SCD_CAP, 1
+    )
     assert (parts['score'] - others) / WEIGHTS['target'] == pytest.approx(counted, abs=0.03)
 
 
