@@ -1,18 +1,13 @@
 """Small fixtures shared by all tests."""
 
-import os
-from pathlib import Path
-
 import cv2
 import pytest
 import torch
+from common import DATA
 
 from fusionkd.datasets.scenes import render_scene
 from fusionkd.models.fusers import BaseFuser
 from fusionkd.registry import MODELS
-
-REPO = Path(__file__).parent.parent
-DATA = Path(os.environ.get('FUSIONKD_DATA', REPO.parent / 'shared' / 'data'))
 
 
 @MODELS.register_module()

@@ -1,7 +1,7 @@
 """Every recipe builds, dumps, reloads and runs two iterations."""
 
 import pytest
-from conftest import REPO
+from common import REPO
 from mmengine.config import Config
 
 from fusionkd.engine.config import build_runner, load_config

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import REPO
+from common import REPO
 
 from fusionkd.engine.config import build_runner, enable_amp, load_config
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPO
+from common import REPO
 
 from fusionkd.fileio import read_image
 
