@@ -40,6 +40,9 @@ class Scorer:
     def __init__(self, ir: Tensor, vis: Tensor):
         self.sources = torch.cat([ir, vis], dim=1).double() * 255
         self.targets = fn.target_terms(self.sources[:, :1])
+        self.form = fn.ssim_form()
+        self.vif_windows = list(fn.vif_windows(self.sources))
+        self.ssim_windows = list(fn.ssim_windows(self.sources, self.form))
 
     def parts(self, fused: Tensor) -> dict[str, Tensor]:
         """The six parts as they are, before clipping, and the score of every image, each ``(N,)`` in float64.
@@ -49,11 +52,10 @@ class Scorer:
         """
         levels = fused.double().clamp(0, 1) * 255
         images = (*self.sources.split(1, dim=1), levels)
-        form = fn.ssim_form()
         parts = dict(
-            vif=_harmonic(fn.vif_scores(fn.vif_windows(self.sources), levels, cap_gain=True)),
+            vif=_harmonic(fn.vif_scores(self.vif_windows, levels, cap_gain=True)),
             qabf=fn.qabf(*images, data_range=255),
-            ssim=_harmonic(fn.ssim_scores(fn.ssim_windows(self.sources, form), levels, form)[0]),
+            ssim=_harmonic(fn.ssim_scores(self.ssim_windows, levels, self.form)[0]),
             scd=fn.scd(*images, data_range=255),
             target=fn.target_scores(self.targets, levels),
             nabf=fn.nabf(*images, data_range=255),
