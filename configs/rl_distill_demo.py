@@ -9,6 +9,7 @@ model = dict(
     terms=[
         dict(name='self', loss=dict(type='FusionLoss'), on='hard', space='rgb'),
         dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent'),
+        dict(name='score', loss=dict(type='MetricLoss', metric='score'), on='hard', weight=2.0, share=0.25),
     ],
     hard_samples=dict(type='HardSampleGenerator', ops=['blur', 'brightness', 'contrast', 'noise'], strength='agent'),
     test_teachers=True,

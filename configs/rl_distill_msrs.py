@@ -2,9 +2,9 @@
 # performance and the gap to the teacher sets the teacher's strength and the difficulty of the student's own samples.
 #
 # From the paper: the three parts, the guidance loss on VGG-19 features, what the agent sees and decides.
-# Not from the paper, which does not publish it: VGG layers, the self-learning loss (paper B's), degradations and their
-# ranges, and everything about the agent: PPO, observations, reward, bounds, interval. The teacher and VGG-19 cost most of
-# a step, so they see a quarter of each batch.
+# Not from the paper, which does not publish it: VGG layers, the self-learning loss (paper B's and the balanced score),
+# degradations and their ranges, and everything about the agent: PPO, observations, reward, bounds, interval. The teacher,
+# VGG-19 and the score cost most of a step, so they see a quarter of each batch.
 _base_ = ['_base_/datasets/msrs.py', '_base_/schedules/one_cycle.py', '_base_/default_runtime.py']
 
 model = dict(
@@ -14,6 +14,7 @@ model = dict(
     terms=[
         dict(name='self', loss=dict(type='FusionLoss'), on='hard', space='rgb'),
         dict(name='guide', loss=dict(type='PerceptualLoss'), target='teacher', weight='agent', share=0.25),
+        dict(name='score', loss=dict(type='MetricLoss', metric='score'), on='hard', weight=2.0, share=0.25),
     ],
     hard_samples=dict(type='HardSampleGenerator', ops=['blur', 'brightness', 'contrast', 'noise'], strength='agent'),
 )
