@@ -33,6 +33,7 @@ class StudentFileHook(Hook):
         self.score = score
         self.filename = filename
         self.best: float | None = None
+        self.trained = False
 
     def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Write the file when the score rose."""
@@ -43,9 +44,14 @@ class StudentFileHook(Hook):
             self._write(runner)
 
     def after_train(self, runner: Runner) -> None:
+        """Remember that there was a training."""
+        self.trained = True
+
+    def after_run(self, runner: Runner) -> None:
         """Write the last student where nothing was validated."""
-        if self.best is None:
+        if self.trained and self.best is None:
             self._write(runner)
+        self.trained = False
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember the best score for a resumed run."""

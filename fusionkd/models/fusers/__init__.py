@@ -3,9 +3,20 @@
 from .base import BaseFuser
 from .ld_lite import LDLite, prune_l1
 from .seafusion import SeAFusion
+from .swift import SwiftFuser
 from .timm_dense import TimmDense
 from .tiny import TinyFuser
 from .unet import UNet
 from .weight_map import WeightMapFuser
 
-__all__ = ['BaseFuser', 'LDLite', 'SeAFusion', 'TimmDense', 'TinyFuser', 'UNet', 'WeightMapFuser', 'prune_l1']
+__all__ = [
+    'BaseFuser',
+    'LDLite',
+    'SeAFusion',
+    'SwiftFuser',
+    'TimmDense',
+    'TinyFuser',
+    'UNet',
+    'WeightMapFuser',
+    'prune_l1',
+]

@@ -6,6 +6,7 @@ from .gradient import GradientLoss, JointGradientLoss
 from .metric import MetricLoss
 from .perceptual import PerceptualLoss
 from .pixel import IntensityLoss, L1Loss
+from .quality import QualityLoss
 from .ssim import SSIMLoss
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     'L1Loss',
     'MetricLoss',
     'PerceptualLoss',
+    'QualityLoss',
     'RelationLoss',
     'SSIMLoss',
     'WeightMapKLD',

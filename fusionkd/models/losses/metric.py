@@ -45,8 +45,17 @@ class MetricLoss(nn.Module):
         Raises:
             ValueError: colour images; use ``space='y'``.
         """
-        if fused.shape[1] != 1:
-            raise ValueError(f"metric losses compare luma, got {fused.shape[1]} channels; give the term space='y'")
+        check_luma(fused)
         # A metric subtracts nearly equal sums, hence double precision.
         images = (x.double().clamp(0, 1) for x in (ir, vis, fused))
         return -_METRICS[self.metric](*images).mean().to(torch.float32)
+
+
+def check_luma(fused: Tensor) -> None:
+    """Metrics compare luma.
+
+    Raises:
+        ValueError: more than one channel.
+    """
+    if fused.shape[1] != 1:
+        raise ValueError(f"metric losses compare luma, got {fused.shape[1]} channels; give the term space='y'")

@@ -1,0 +1,46 @@
+"""Averaged weights."""
+
+from __future__ import annotations
+
+from mmengine.hooks import EMAHook
+from mmengine.runner import Runner
+
+from fusionkd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class StudentEMAHook(EMAHook):
+    """mmengine's exponential moving average of the weights; validation, the student file and what is left at the end are it.
+
+    mmengine's own hook puts the average aside before the student file is written, and again before a test of loaded weights.
+
+    Args:
+        ema_type: Default ``'MomentumAnnealingEMA'``: its share of new weights begins at 1 and falls to ``momentum``.
+        momentum: share of the new weights in the end. Default 0.02.
+        gamma: after this many iterations it is one half. Default 20.
+        update_buffers: average batch norm's statistics, too. Default True.
+        kwargs: mmengine's.
+    """
+
+    # After the student file and before the checkpoint, in which weights and average change places.
+    priority = 80
+
+    def __init__(
+        self,
+        ema_type: str = 'MomentumAnnealingEMA',
+        momentum: float = 0.02,
+        gamma: int = 20,
+        update_buffers: bool = True,
+        **kwargs,
+    ):
+        super().__init__(ema_type=ema_type, momentum=momentum, gamma=gamma, update_buffers=update_buffers, **kwargs)
+
+    def after_train(self, runner: Runner) -> None:
+        """Leave the average in the model."""
+        self._swap_ema_parameters()
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Test what is in the model."""
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Leave the model alone."""

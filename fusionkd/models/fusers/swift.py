@@ -1,0 +1,167 @@
+"""SwiftFuser, the network of our students and of our teacher."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from fusionkd.registry import MODELS
+
+from .base import BaseFuser
+
+_SURROUND = 16  # pixels of the local mean that detail is measured from
+_FAINT = 0.02  # detail of this size is compressed to one half: five grey levels
+_CONTEXT = 4  # how much coarser the context is
+
+
+def _conv_bn(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
+
+
+class PlainBlock(nn.Module):
+    """``ReLU(BN(conv 3 x 3) + BN(x))`` in training, one 3 x 3 convolution and a ReLU when merged.
+
+    The identity branch of RepVGG (Ding et al., CVPR 2021), without its 1 x 1 branch.
+
+    Args:
+        channels: in and out.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = _conv_bn(channels, channels)
+        self.identity = nn.BatchNorm2d(channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, channels, H, W)`` to the same shape."""
+        return F.relu(self.conv(x) + self.identity(x), inplace=True)
+
+    @torch.no_grad()
+    def merged(self) -> nn.Sequential:
+        """The same function of evaluation mode as one convolution."""
+        conv, norm = fuse_conv_bn_eval(*self.conv), self.identity
+        scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+        diagonal = torch.arange(len(scale), device=scale.device)
+        conv.weight[diagonal, diagonal, 1, 1] += scale
+        conv.bias += norm.bias - norm.running_mean * scale
+        return nn.Sequential(conv, nn.ReLU(inplace=True))
+
+
+class DepthwiseBlock(nn.Module):
+    """``x + ReLU(BN(conv 1 x 1(BN(depthwise conv 3 x 3))))``.
+
+    Args:
+        channels: in and out.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.spatial = _conv_bn(channels, channels, groups=channels)
+        self.mix = nn.Sequential(*_conv_bn(channels, channels, 1), nn.ReLU(inplace=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, channels, H, W)`` to the same shape."""
+        return x + self.mix(self.spatial(x))
+
+
+BLOCKS = {'plain': PlainBlock, 'depthwise': DepthwiseBlock}
+
+
+@MODELS.register_module()
+class SwiftFuser(BaseFuser):
+    r"""Detail and base fuser that computes at a fraction of the resolution and decides for every pixel (not from a paper).
+
+    Each source is split into the local mean :math:`m` of 16 pixels and the detail :math:`d` around it. A network predicts
+    how much of either detail every pixel gets, how the means are mixed, and a correction:
+
+    .. math:: F = (0.8 + a) d_{ir} + (0.8 + b) d_{vis} + m_{vis} + \sigma(10 s (m_{ir} - m_{vis})) (m_{ir} - m_{vis}) + c
+
+    It starts from ``a = b = c = 0``, which is a sound fusion already. All layers run at ``1 / factor`` of the resolution on
+    the ``factor ** 2`` pixels of a cell as channels (pixel unshuffle), so that no pixel is lost and no map is upsampled:
+    halos come from coarse weight maps. The network sees the detail compressed, ``d / (|d| + 0.02)``, with its mean strength
+    and the local means: metrics and eyes see contrast relative to its surroundings, and a night image has little of it.
+
+    Args:
+        width: channels. Default 16; multiples of 16 suit the vector units of CPUs.
+        depth: blocks before the context is added; one follows. Default 2.
+        context: blocks at a quarter of the working resolution. Default 2.
+        context_width: channels there. Default ``width``.
+        factor: side of a cell in pixels, 2, 4 or 8. Default 4.
+        block: ``'plain'``, a 3 x 3 convolution with an identity branch that merges into it, or ``'depthwise'``.
+        stem: side of the first kernel. Default 3.
+        init_cfg: see :class:`BaseFuser`.
+
+    Raises:
+        ValueError: an unknown block or factor.
+    """
+
+    def __init__(
+        self,
+        width: int = 16,
+        depth: int = 2,
+        context: int = 2,
+        context_width: int | None = None,
+        factor: int = 4,
+        block: str = 'plain',
+        stem: int = 3,
+        init_cfg: dict | None = None,
+    ):
+        super().__init__(init_cfg)
+        if block not in BLOCKS or factor not in (2, 4, 8):
+            raise ValueError(f'block={block!r}, factor={factor}; known: {", ".join(BLOCKS)}; 2, 4, 8')
+        self.factor = factor
+        self.divisor = max(_SURROUND, factor * _CONTEXT)
+        make, inner = BLOCKS[block], context_width or width
+        cell = factor**2
+        self.stem = nn.Sequential(*_conv_bn(2 * cell + 4, width, stem), nn.ReLU(inplace=True))
+        self.body = nn.Sequential(*(make(width) for _ in range(depth)))
+        self.context = nn.Sequential(
+            *_conv_bn(width, inner, stride=2),
+            nn.ReLU(inplace=True),
+            *_conv_bn(inner, inner, stride=2),
+            nn.ReLU(inplace=True),
+            *(make(inner) for _ in range(context)),
+            nn.Conv2d(inner, width, 1),
+        )
+        self.join = make(width)
+        self.maps = nn.Conv2d(width, 3 * cell, 1)
+        self.slope = nn.Parameter(torch.tensor(2.0))
+        nn.init.zeros_(self.maps.weight)
+        nn.init.zeros_(self.maps.bias)
+
+    def forward(self, ir: Tensor, vis: Tensor) -> Tensor:
+        """Fused luma, ``(N, 1, H, W)``, of ``ir`` and ``vis``, ``(N, 1, H, W)`` in [0, 1]."""
+        device = ir.device.type
+        with torch.autocast(device, enabled=False):  # images must not be rounded to bfloat16
+            cells = [F.pixel_unshuffle(x.float(), self.factor) for x in (ir, vis)]
+            means = self._local_means(cells)
+            details = [x - mean for x, mean in zip(cells, means.split(1, dim=1), strict=True)]
+            features = self._features(details, means)
+        maps = self._predict(features)
+        with torch.autocast(device, enabled=False):
+            a, b, c = maps.float().chunk(3, dim=1)
+            mean_ir, mean_vis = means.split(1, dim=1)
+            apart = mean_ir - mean_vis
+            base = mean_vis + apart * torch.sigmoid(apart * (10 * self.slope))
+            fused = (0.8 + a) * details[0] + (0.8 + b) * details[1] + (base + c)
+            return F.pixel_shuffle(fused, self.factor)
+
+    def _local_means(self, cells: list[Tensor]) -> Tensor:
+        """Means of 16 x 16 pixels, interpolated to the cells: ``(N, 2, h, w)``, ir first."""
+        means = torch.cat([x.mean(1, keepdim=True) for x in cells], dim=1)
+        step = _SURROUND // self.factor
+        return F.interpolate(F.avg_pool2d(means, step), scale_factor=float(step), mode='bilinear', align_corners=False)
+
+    def _features(self, details: list[Tensor], means: Tensor) -> Tensor:
+        """What the network sees, about in [-1, 1]: ``(N, 2 factor^2 + 4, h, w)``."""
+        sizes = [x.abs() for x in details]
+        compressed = [x / (size + _FAINT) for x, size in zip(details, sizes, strict=True)]
+        strength = torch.cat([size.mean(1, keepdim=True) for size in sizes], dim=1)
+        return torch.cat([*compressed, means * 2 - 1, (strength + 0.004).log() * 0.5 + 1.5], dim=1)
+
+    def _predict(self, features: Tensor) -> Tensor:
+        """Maps a, b and c of every cell, ``(N, 3 factor^2, h, w)``."""
+        x = self.body(self.stem(features))
+        context = F.interpolate(self.context(x), scale_factor=float(_CONTEXT), mode='bilinear', align_corners=False)
+        return self.maps(self.join(x + context))

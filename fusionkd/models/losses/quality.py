@@ -1,0 +1,170 @@
+"""The objective that students and teacher of this toolbox are trained with."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fusionkd.evaluation import functional as fn
+from fusionkd.registry import MODELS
+
+from .metric import check_luma
+
+_VIF_STRIDE = 2  # of windows at the first scale
+_HOT = 0.1  # contrast of hot regions in [0, 1]
+_POOL, _SURROUND = 4, 15  # a surround of 60 pixels, at a quarter of the resolution
+
+
+class QualityParts(NamedTuple):
+    """Parts of :func:`quality_parts`, each ``(N,)``."""
+
+    vif: Tensor
+    vif_sum: Tensor
+    qabf: Tensor
+    ssim: Tensor
+    scd: Tensor
+    nabf: Tensor
+    target: Tensor
+
+
+@MODELS.register_module()
+class QualityLoss(nn.Module):
+    """Full-reference fusion metrics as one loss (not from the papers).
+
+    The parts are those of the balanced score, in float32, with the cheapest form that has the same gradient up to sampling
+    noise::
+
+        L = vif * (1 - VIF_h) + vif_sum * (2 - VIF) + qabf * (1 - Qabf) + ssim * (1 - SSIM_h) + scd * (2 - SCD)
+          + nabf * Nabf + target * T + outside * mean |F - clip(F)|
+
+    VIF counts no contrast beyond the source's; ``_h`` is the harmonic mean over both sources, which asks for both, where the
+    sum is content with one. ``T`` is the difference of local contrast on hot regions of the infrared image, see
+    :func:`hot_contrast`: unlike the target contrast of the score it needs no search for targets.
+
+    Under paper B's loss a larger network is no better than a small one and a lower loss may mean lower metrics; under this
+    one capacity and time pay.
+
+    Args:
+        vif: weight of the harmonic VIF. Default 0.3.
+        vif_sum: weight of the summed VIF. Default 0.2.
+        qabf: Default 0.6.
+        ssim: Default 0.15.
+        scd: Default 0.12.
+        nabf: Default 1.
+        target: Default 0.4.
+        outside: weight of values outside [0, 1], which are clipped in everything else. Default 1.
+
+    Raises:
+        ValueError: a negative weight, or none above 0.
+    """
+
+    def __init__(
+        self,
+        vif: float = 0.3,
+        vif_sum: float = 0.2,
+        qabf: float = 0.6,
+        ssim: float = 0.15,
+        scd: float = 0.12,
+        nabf: float = 1.0,
+        target: float = 0.4,
+        outside: float = 1.0,
+    ):
+        super().__init__()
+        self.weights = dict(vif=vif, vif_sum=vif_sum, qabf=qabf, ssim=ssim, scd=scd, nabf=nabf, target=target)
+        self.outside = outside
+        if min(*self.weights.values(), outside) < 0 or not any(self.weights.values()):
+            raise ValueError(f'weights must be at least 0 and one of them above, got {self.weights}, outside={outside}')
+
+    def forward(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+        """Scalar of ``(N, 1, H, W)`` luma in [0, 1], at least 41 x 41 pixels.
+
+        Raises:
+            ValueError: colour images; use ``space='y'``.
+        """
+        check_luma(fused)
+        inside = fused.clamp(0, 1)
+        parts = quality_parts(inside, ir, vis, [name for name, weight in self.weights.items() if weight])
+        best = QualityParts(vif=1, vif_sum=2, qabf=1, ssim=1, scd=2, nabf=0, target=0)
+        loss = self.outside * (fused - inside).abs().mean()
+        for name, weight in self.weights.items():
+            if weight:
+                loss = loss + weight * (getattr(best, name) - getattr(parts, name).mean()).abs()
+        return loss
+
+
+def quality_parts(fused: Tensor, ir: Tensor, vis: Tensor, names: list[str] | None = None) -> QualityParts:
+    """Differentiable metrics of ``(N, 1, H, W)`` images in [0, 1]; those not in ``names`` (default all) are ``None``."""
+    wanted = set(QualityParts._fields if names is None else names)
+    levels, sources = fused * 255, torch.cat([ir, vis], dim=1) * 255
+    parts = dict.fromkeys(QualityParts._fields)
+    if wanted & {'vif', 'vif_sum'}:
+        scores = fn.vif_scores(fn.vif_windows(sources, _VIF_STRIDE), levels, cap_gain=True)
+        parts.update(vif=harmonic(scores), vif_sum=scores.sum(1))
+    if 'ssim' in wanted:
+        form = fn.ssim_form()
+        parts['ssim'] = harmonic(fn.ssim_scores(fn.ssim_windows(sources, form), levels, form)[0])
+    if wanted & {'qabf', 'nabf'}:
+        parts.update(_edge_parts(sources, levels))
+    if 'scd' in wanted:
+        a, b = sources.split(1, dim=1)
+        parts['scd'] = _correlation(levels - b, a) + _correlation(levels - a, b)
+    if 'target' in wanted:
+        parts['target'] = hot_contrast(fused, ir)
+    return QualityParts(**parts)
+
+
+def harmonic(scores: Tensor, smallest: float = 1e-3) -> Tensor:
+    """Harmonic mean of ``(N, 2)``, each at least ``smallest``: ``(N,)``."""
+    a, b = scores.clamp(min=smallest).unbind(1)
+    return 2 * a * b / (a + b)
+
+
+def hot_contrast(fused: Tensor, ir: Tensor) -> Tensor:
+    """How much the contrast of hot regions to their surroundings differs from that of the infrared image (ours).
+
+    Contrast is a pixel minus the mean of the 60 x 60 pixels around it, at a quarter of the resolution. A region counts by
+    the infrared contrast above 0.1.
+
+    Args:
+        fused: ``(N, 1, H, W)`` in [0, 1].
+        ir: the same shape.
+
+    Returns:
+        ``(N,)``, 0 where all contrast is kept; an image with few hot pixels counts little.
+    """
+    own, reference = (_local_contrast(x) for x in (fused, ir))
+    weight = (reference - _HOT).clamp(min=0)
+    return (weight * (own - reference).abs()).sum((1, 2, 3)) / (weight.sum((1, 2, 3)) + 0.1)
+
+
+def _local_contrast(x: Tensor) -> Tensor:
+    x = F.avg_pool2d(x, _POOL)
+    margin = _SURROUND // 2
+    padded = F.pad(x, (margin,) * 4, mode='replicate')
+    return x - F.avg_pool2d(F.avg_pool2d(padded, (1, _SURROUND), 1), (_SURROUND, 1), 1)
+
+
+def _edge_parts(sources: Tensor, levels: Tensor) -> dict[str, Tensor]:
+    """Qabf and Nabf of one pass over the edges they share."""
+    kept = weight = added = weight_added = 0.0
+    for source in fn.source_edges(sources):
+        edges = fn.compare_edges(source, levels)
+        if source.part != 'mirror':
+            kept = kept + fn.qabf_part(edges)
+            weight = weight + fn.qabf_weight(source.edges)
+        if source.part != 'zeros':
+            weights = fn.nabf_weights(source.edges, floor=1e-3)
+            added = added + fn.nabf_part(edges, weights)
+            weight_added = weight_added + fn.sum_pixels(weights)
+    # A black pair has no edges to keep: 0 of 0.
+    return dict(
+        qabf=(kept.sum(1) / weight.sum(1).clamp(min=1e-6)).float(), nabf=(added.sum(1) / weight_added.sum(1)).float()
+    )
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Pearson correlation of ``(N, 1, H, W)`` in grey levels; near 0 where one of them is flat."""
+    a, b = (x - x.mean((1, 2, 3), keepdim=True) for x in (a, b))
+    square = (a * a).mean((1, 2, 3)) * (b * b).mean((1, 2, 3))
+    return (a * b).mean((1, 2, 3)) / (square + 1).sqrt()

@@ -1,0 +1,80 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from fusionkd.deploy.merge import merge
+from fusionkd.models.fusers import SwiftFuser
+
+
+def pair(*size):
+    return torch.rand(2, 1, *size), torch.rand(2, 1, *size)
+
+
+def lived(**options):
+    """A network as after a training: weights and statistics away from their start."""
+    torch.manual_seed(0)
+    net = SwiftFuser(**options)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.normal_(module.bias, 0, 0.2)
+            module.running_mean.normal_(0, 0.2)
+            module.running_var.uniform_(0.5, 1.5)
+    nn.init.normal_(net.maps.weight, 0, 0.05)
+    return net.eval()
+
+
+@pytest.mark.parametrize('factor', [2, 4, 8])
+def test_it_starts_as_the_sound_fusion_of_its_docstring(factor):
+    ir, vis = pair(64, 96)
+
+    def mean(x):
+        coarse = F.avg_pool2d(x, 16)
+        cells = F.interpolate(coarse, scale_factor=16 / factor, mode='bilinear', align_corners=False)
+        return F.interpolate(cells, scale_factor=factor, mode='nearest')
+
+    mean_ir, mean_vis = mean(ir), mean(vis)
+    apart = mean_ir - mean_vis
+    base = mean_vis + apart * torch.sigmoid(20 * apart)
+    expected = 0.8 * (ir - mean_ir) + 0.8 * (vis - mean_vis) + base
+    torch.testing.assert_close(SwiftFuser(factor=factor)(ir, vis), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('size', [(16, 16), (37, 53), (1, 70), (128, 96)])
+def test_any_size(size):
+    fused = lived().fuse(*pair(*size))
+    assert fused.shape == (2, 1, *size)
+    assert fused.isfinite().all()
+
+
+@pytest.mark.parametrize('options', [dict(), dict(block='depthwise', stem=1), dict(factor=8, context_width=24)])
+def test_merged_network_is_the_same_function_without_batch_norm(options):
+    net = lived(**options)
+    small = merge(net)
+    assert not any(isinstance(m, nn.BatchNorm2d) for m in small.modules())
+    assert any(isinstance(m, nn.BatchNorm2d) for m in net.modules()), 'merging must leave the original alone'
+    ir, vis = pair(64, 64)
+    with torch.no_grad():
+        torch.testing.assert_close(small(ir, vis), net(ir, vis), atol=1e-5, rtol=0)
+
+
+def test_every_parameter_is_trained():
+    net = lived().train()
+    net(*pair(64, 64)).square().mean().backward()
+    idle = [name for name, p in net.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert not idle
+
+
+def test_autocast_leaves_the_images_in_full_precision():
+    ir, vis = pair(64, 64)
+    net = SwiftFuser()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        fused = net(ir, vis)
+    torch.testing.assert_close(fused, net(ir, vis), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize('options', [dict(block='dense'), dict(factor=3)])
+def test_unknown_options_are_named(options):
+    with pytest.raises(ValueError, match=str(next(iter(options.values())))):
+        SwiftFuser(**options)
