@@ -72,10 +72,12 @@ HARD['amplified faint noise'] = (*HARD['amplified faint noise'][:2], (HARD['ampl
 
 
 @pytest.mark.parametrize('name', HARD)
-def test_gradient_is_finite_on_degenerate_images(name):
+def test_loss_and_gradient_are_finite_on_degenerate_images(name):
     ir, vis, fused = (x.clone() for x in HARD[name])
     fused.requires_grad_()
-    QualityLoss()(fused, ir, vis).backward()
+    loss = QualityLoss()(fused, ir, vis)
+    loss.backward()
+    assert loss.isfinite()
     assert fused.grad.isfinite().all()
 
 
