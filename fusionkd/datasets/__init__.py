@@ -3,7 +3,14 @@
 from .paired import PairedFusionDataset
 from .sampler import EndlessSampler
 from .synthetic import SyntheticScenes
-from .transforms import LoadImagePair, PackFusionInputs, PhotometricJitter, RandomCropPair, RandomFlipPair
+from .transforms import (
+    LoadImagePair,
+    PackFusionInputs,
+    PhotometricJitter,
+    RandomCropPair,
+    RandomFlipPair,
+    SensorNoise,
+)
 
 __all__ = [
     'EndlessSampler',
@@ -13,5 +20,6 @@ __all__ = [
     'PhotometricJitter',
     'RandomCropPair',
     'RandomFlipPair',
+    'SensorNoise',
     'SyntheticScenes',
 ]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusionkd.datasets import PackFusionInputs, PhotometricJitter, RandomCropPair, RandomFlipPair
+from fusionkd.datasets import PackFusionInputs, PhotometricJitter, RandomCropPair, RandomFlipPair, SensorNoise
 
 
 @pytest.fixture
@@ -48,6 +48,21 @@ def test_jitter_is_separate_bounded_and_keeps_type(results):
     half = dict(ir=np.full((2, 2), 0.5, np.float32), vis=np.full((2, 2), 0.5, np.float32))
     out = PhotometricJitter()(half)
     assert out['ir'].dtype == np.float32 and 0.3 < out['ir'][0, 0] < 0.7
+
+
+def test_noise_has_the_promised_strength_and_is_separate():
+    np.random.seed(0)
+    torch.manual_seed(0)
+    flat = np.full((64, 64), 100, np.uint8)
+    runs = [SensorNoise(sigma=4, share=0.6)(dict(ir=flat, vis=np.dstack([flat] * 3))) for _ in range(200)]
+    strength = np.array([[r['ir'].std(), r['vis'][..., 0].std()] for r in runs])
+    assert runs[0]['ir'].dtype == np.uint8 and flat.std() == 0
+    assert 0.5 < (strength > 0).mean() < 0.62  # a strength far below half a level is rounded away
+    assert 3 < strength.max() < 4.3
+    assert abs(np.corrcoef(strength.T)[0, 1]) < 0.25
+    assert all(np.ptp(r['vis'].astype(int), axis=2).max() == 0 for r in runs), 'noise must have no colour'
+    half = SensorNoise(share=1)(dict(ir=np.full((8, 8), 0.5, np.float32), vis=np.full((8, 8), 0.5, np.float32)))
+    assert half['ir'].dtype == np.float32 and abs(half['ir'] - 0.5).max() < 0.1
 
 
 def test_packing(results):

@@ -185,3 +185,32 @@ def test_data_root_replaces_every_root(tmp_path, scene_folder):
     roots = [cfg.train_dataloader.dataset.data_root, cfg.val_dataloader.dataset.data_root]
     roots += [cfg.test_dataloader.dataset.data_root, cfg.custom_hooks[0].probe.dataset.data_root]
     assert roots == [str(scene_folder)] * 4
+
+
+AVERAGED = {'custom_hooks': [dict(type='StudentEMAHook', momentum=0.5)], 'train_cfg.val_interval': 4}
+
+
+@pytest.mark.parametrize('validated', [True, False])
+def test_averaged_weights_are_what_is_left(run, tmp_path, validated):
+    options = AVERAGED | ({} if validated else {'train_cfg.val_interval': 100})
+    runner = run(tmp_path, agent=False, **options)
+    saved = torch.load(f'{runner.work_dir}/student_best.pth', weights_only=True)
+    last = checkpoint(runner, 4)
+    # mmengine stores the average where the weights usually are, and the weights beside it.
+    average = {k.removeprefix('student.'): v for k, v in last['state_dict'].items() if k.startswith('student.')}
+    raw = {k.removeprefix('module.student.'): v for k, v in last['ema_state_dict'].items() if 'student.' in k}
+    assert same(saved, average)
+    assert same(saved, dict(runner.model.student.state_dict()))
+    assert not same(saved, raw)
+
+
+def test_averaged_training_resumes_exactly(run, tmp_path):
+    options = AVERAGED | {'train_cfg.val_interval': 2}
+    straight = run(tmp_path / 'straight', agent=False, **options)
+    first = run(tmp_path / 'resumed', agent=False, **options)  # the same, then forget the second half
+    (tmp_path / 'resumed/work/iter_4.pth').unlink()
+    load_from = f'{first.work_dir}/iter_2.pth'
+    resumed = run(tmp_path / 'resumed', agent=False, resume=True, load_from=load_from, **options)
+    a, b = checkpoint(straight, 4), checkpoint(resumed, 4)
+    for key in ('ema_state_dict', 'state_dict', 'optimizer'):
+        assert same(a[key], b[key]), key

@@ -84,12 +84,14 @@ class QualityLoss(nn.Module):
         """
         check_luma(fused)
         inside = fused.clamp(0, 1)
+        if inside.requires_grad:
+            inside.register_hook(_finite)
         parts = quality_parts(inside, ir, vis, [name for name, weight in self.weights.items() if weight])
         best = QualityParts(vif=1, vif_sum=2, qabf=1, ssim=1, scd=2, nabf=0, target=0)
         loss = self.outside * (fused - inside).abs().mean()
         for name, weight in self.weights.items():
             if weight:
-                loss = loss + weight * (getattr(best, name) - getattr(parts, name).mean()).abs()
+                loss = loss + weight * (getattr(best, name) - getattr(parts, name).nanmean()).abs()
         return loss
 
 
@@ -112,6 +114,11 @@ def quality_parts(fused: Tensor, ir: Tensor, vis: Tensor, names: list[str] | Non
     if 'target' in wanted:
         parts['target'] = hot_contrast(fused, ir)
     return QualityParts(**parts)
+
+
+def _finite(gradient: Tensor) -> Tensor:
+    """Gradient without nan: one window in a million crops must not end a training."""
+    return gradient.nan_to_num(0.0, 0.0, 0.0)
 
 
 def harmonic(scores: Tensor, smallest: float = 1e-3) -> Tensor:
