@@ -1,7 +1,7 @@
-"""Put a trained network into the zoo with its card.
+r"""Put a trained network into the zoo with its card.
 
-    python tools/package.py work_dirs/RECIPE/student_best.pth --name fusionkd-fast \\
-        --command 'python tools/train.py configs/RECIPE.py --data-root DATA' --data 'what it was trained on' \\
+    python tools/package.py work_dirs/RECIPE/student_best.pth --name fusionkd-fast \
+        --command 'python tools/train.py configs/RECIPE.py --data-root DATA' --data 'what it was trained on' \
         --results RESULTS/results.json --latency LATENCY/latency.json
 
 ``results.json`` is what ``tools/test.py`` or ``tools/evaluate.py`` wrote for this network, on as many sets as there are;
