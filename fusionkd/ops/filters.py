@@ -22,7 +22,11 @@ def gaussian_kernel1d(size: int, sigma: float) -> list[float]:
 
 
 def filter_separable(
-    x: Tensor, kernel: Sequence[float], kernel_x: Sequence[float] | None = None, padding: str = 'reflect'
+    x: Tensor,
+    kernel: Sequence[float],
+    kernel_x: Sequence[float] | None = None,
+    padding: str = 'reflect',
+    stride: int = 1,
 ) -> Tensor:
     """Correlate every channel with ``kernel`` along y and ``kernel_x`` (default the same) along x.
 
@@ -34,6 +38,7 @@ def filter_separable(
         kernel: taps along y.
         kernel_x: taps along x.
         padding: ``'valid'`` shrinks the image; ``'zeros'``, ``'replicate'`` and ``'reflect'`` keep its size.
+        stride: keep every ``stride``-th row and column, from the first on. Default 1.
 
     Returns:
         ``(N, C, H', W')``.
@@ -50,7 +55,7 @@ def filter_separable(
     h, w = x.shape[-2:]
     rows = _band_matrix(h, tuple(kernel), padding, x.dtype, x.device)
     columns = _band_matrix(w, tuple(kernel if kernel_x is None else kernel_x), padding, x.dtype, x.device)
-    return rows @ x @ columns.T
+    return rows[::stride] @ x @ columns[::stride].T
 
 
 @lru_cache(maxsize=64)

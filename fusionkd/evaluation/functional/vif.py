@@ -64,7 +64,6 @@ class VifWindows(NamedTuple):
     """What VIF needs of the sources alone, a strip of windows at one scale."""
 
     scale: int
-    stride: int  # between windows
     rows: slice
     strip: Tensor  # of the images side by side
     mean: Tensor  # (S, N, blocks, h, b)
@@ -72,26 +71,22 @@ class VifWindows(NamedTuple):
     information: Tensor  # (N, S): this strip's part of the denominator
 
 
-def vif_windows(sources: Tensor, stride: int = 1) -> Iterator[VifWindows]:
-    """Source side of VIF for ``(N, S, H, W)`` in grey levels; a list of it serves any number of fused images.
-
-    A ``stride`` of 2 takes every second window of the first scale along both axes: for a loss, where it is nearly the same
-    at a third of the cost.
-    """
+def vif_windows(sources: Tensor) -> Iterator[VifWindows]:
+    """Source side of VIF for ``(N, S, H, W)`` in grey levels; a list of it serves any number of fused images."""
     for scale, kernel in enumerate(_KERNELS):
         if scale:
-            sources, stride = filter_valid(sources, kernel, stride=2), 1
-        width = (sources.shape[-1] - len(kernel)) // stride + 1
-        laid = side_by_side(sources, len(kernel), stride)
+            sources = filter_valid(sources, kernel, stride=2)
+        width = sources.shape[-1] - len(kernel) + 1
+        laid = side_by_side(sources, len(kernel))
         for rows in row_strips(sources, len(kernel)):
             strip = to_float(laid[rows])
-            mean, variance, eps = _mean_and_variance(strip, kernel, stride)
+            mean, variance, eps = _mean_and_variance(strip, kernel)
             variance = torch.threshold(variance, eps, 0.0)
             inverse = variance + eps
             inverse = torch.div(variance.sign(), inverse, out=into(inverse))
             signal = variance * (1 / _NOISE)
-            information = sum_windows(_log_ratio(torch.add(signal, 1, out=into(signal))), width) * stride**2
-            yield VifWindows(scale, stride, rows, strip, mean, inverse, information)
+            information = sum_windows(_log_ratio(torch.add(signal, 1, out=into(signal))), width)
+            yield VifWindows(scale, rows, strip, mean, inverse, information)
 
 
 def vif_scores(windows: Iterable[VifWindows], fused: Tensor, cap_gain: bool = False) -> Tensor:
@@ -103,12 +98,12 @@ def vif_scores(windows: Iterable[VifWindows], fused: Tensor, cap_gain: bool = Fa
             scale = source.scale
             if scale:
                 fused = filter_valid(fused, kernel, stride=2)
-            width = (fused.shape[-1] - len(kernel)) // source.stride + 1
-            laid = side_by_side(fused, len(kernel), source.stride)
+            width = fused.shape[-1] - len(kernel) + 1
+            laid = side_by_side(fused, len(kernel))
         strip = to_float(laid[source.rows])
-        mean, variance, eps = _mean_and_variance(strip, kernel, source.stride)
+        mean, variance, eps = _mean_and_variance(strip, kernel)
         total = torch.clamp_min(variance, 0, out=into(variance)) + _NOISE
-        covariance = window_means(source.strip * strip, kernel, source.stride)
+        covariance = window_means(source.strip * strip, kernel)
         covariance = torch.addcmul(covariance, mean, source.mean, value=-1, out=into(covariance))
         covariance = torch.clamp_min(covariance, 0, out=into(covariance))
         gain = covariance * source.inverse
@@ -119,19 +114,19 @@ def vif_scores(windows: Iterable[VifWindows], fused: Tensor, cap_gain: bool = Fa
             signal = torch.addcmul(total, gain, gain, value=-eps, out=into(gain))  # noise + g^2 var_S
         if signal.requires_grad:
             signal, noise = _only_inside(signal, width), _only_inside(noise, width)
-        kept = kept + sum_windows(_log_ratio(signal, noise), width) * source.stride**2
+        kept = kept + sum_windows(_log_ratio(signal, noise), width)
         information = information + source.information
     flat = information == 0
     return torch.where(flat, 1.0, kept / torch.where(flat, 1.0, information))
 
 
-def _mean_and_variance(strip: Tensor, kernel: Kernel, stride: int) -> tuple[Tensor, Tensor, float]:
+def _mean_and_variance(strip: Tensor, kernel: Kernel) -> tuple[Tensor, Tensor, float]:
     """Mean and variance of the windows of a strip, and the variance below which there is only rounding.
 
     That is 1e-10 as published, and more where the number format is coarser.
     """
-    mean = window_means(strip, kernel, stride)
-    variance = window_means(strip * strip, kernel, stride)
+    mean = window_means(strip, kernel)
+    variance = window_means(strip * strip, kernel)
     variance = torch.addcmul(variance, mean, mean, value=-1, out=into(variance))
     return mean, variance, max(1e-10, 255**2 * torch.finfo(strip.dtype).eps)
 

@@ -91,7 +91,7 @@ def side_by_side(images: Tensor, size: int, stride: int = 1, dtype: torch.dtype 
     return laid
 
 
-def window_means(strip: Tensor, kernel: Kernel, stride: int = 1) -> Tensor:
+def window_means(strip: Tensor, kernel: Kernel) -> Tensor:
     """Sum over every window inside a strip, weighted by ``kernel`` along both axes.
 
     The layout is that of the matrix products, which saves a pass over memory; what follows is elementwise and ends in
@@ -100,13 +100,12 @@ def window_means(strip: Tensor, kernel: Kernel, stride: int = 1) -> Tensor:
     Args:
         strip: rows of :func:`side_by_side`, ``(h, C, N, pitch)``.
         kernel: up to 17 weights, the same along y and x.
-        stride: step between windows along both axes, that of :func:`side_by_side`. Default 1.
 
     Returns:
-        ``(C, N, pitch / (b stride), h', b)`` with ``h' = (h - len(kernel)) // stride + 1`` and ``b`` of :func:`block`.
-        Windows that cross the right border of an image are there but mean nothing.
+        ``(C, N, pitch / b, h', b)`` with ``h' = h - len(kernel) + 1`` and ``b`` of :func:`block`. Windows that cross the
+        right border of an image are there but mean nothing.
     """
-    return _along_x(_along_y(strip, kernel, stride), kernel, stride)
+    return _along_x(_along_y(strip, kernel, 1), kernel, 1)
 
 
 def sum_windows(values: Tensor, windows: int) -> Tensor:

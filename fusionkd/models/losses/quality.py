@@ -7,11 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionkd.evaluation import functional as fn
+from fusionkd.ops import filter_separable, gaussian_kernel1d
 from fusionkd.registry import MODELS
 
 from .metric import check_luma
 
-_VIF_STRIDE = 2  # of windows at the first scale
+_STRIDE = 2  # between the windows of SSIM and of VIF's first scale: the same gradient at a quarter of the work
+_VIF_KERNELS = tuple(gaussian_kernel1d(n, n / 5) for n in (17, 9, 5, 3))
+_VIF_NOISE = 2.0
+_SSIM_KERNEL = gaussian_kernel1d(11, 1.5)
+_SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _HOT = 0.1  # contrast of hot regions in [0, 1]
 _POOL, _SURROUND = 4, 15  # a surround of 60 pixels, at a quarter of the resolution
 
@@ -32,8 +37,8 @@ class QualityParts(NamedTuple):
 class QualityLoss(nn.Module):
     """Full-reference fusion metrics as one loss (not from the papers).
 
-    The parts are those of the balanced score, in float32, with the cheapest form that has the same gradient up to sampling
-    noise::
+    The parts are those of the balanced score, in float32 and in a form with the same gradient up to sampling noise: SSIM and
+    VIF's first scale take every second window, and the edges of the border, which a crop has by accident, do not count::
 
         L = vif * (1 - VIF_h) + vif_sum * (2 - VIF) + qabf * (1 - Qabf) + ssim * (1 - SSIM_h) + scd * (2 - SCD)
           + nabf * Nabf + target * T + outside * mean |F - clip(F)|
@@ -101,11 +106,10 @@ def quality_parts(fused: Tensor, ir: Tensor, vis: Tensor, names: list[str] | Non
     levels, sources = fused * 255, torch.cat([ir, vis], dim=1) * 255
     parts = dict.fromkeys(QualityParts._fields)
     if wanted & {'vif', 'vif_sum'}:
-        scores = fn.vif_scores(fn.vif_windows(sources, _VIF_STRIDE), levels, cap_gain=True)
+        scores = _capped_vif(sources, levels)
         parts.update(vif=harmonic(scores), vif_sum=scores.sum(1))
     if 'ssim' in wanted:
-        form = fn.ssim_form()
-        parts['ssim'] = harmonic(fn.ssim_scores(fn.ssim_windows(sources, form), levels, form)[0])
+        parts['ssim'] = harmonic(_ssim(sources, levels))
     if wanted & {'qabf', 'nabf'}:
         parts.update(_edge_parts(sources, levels))
     if 'scd' in wanted:
@@ -152,18 +156,54 @@ def _local_contrast(x: Tensor) -> Tensor:
     return x - F.avg_pool2d(F.avg_pool2d(padded, (1, _SURROUND), 1), (_SURROUND, 1), 1)
 
 
+def _capped_vif(sources: Tensor, fused: Tensor) -> Tensor:
+    """VIF to each source, ``(N, S)``, whose contrast is capped at the source's; images in grey levels."""
+    information = kept = 0.0
+    for scale, kernel in enumerate(_VIF_KERNELS):
+        if scale:
+            sources, fused = (filter_separable(x, kernel, padding='valid', stride=2) for x in (sources, fused))
+        stride = 1 if scale else _STRIDE
+        variance_s, variance, covariance = _moments(sources, fused, kernel, stride)[:3]
+        variance_s, variance = variance_s.clamp(min=0), variance.clamp(min=0)
+        gain = covariance.clamp(min=0) / (variance_s + 0.01)
+        # Exact arithmetic never falls below the noise; float32 may.
+        noise = (variance + _VIF_NOISE - gain * covariance).clamp(min=_VIF_NOISE)
+        signal = 1 + gain.clamp(max=1).square() * variance_s / noise
+        kept = kept + signal.log().sum((2, 3)) * stride**2
+        information = information + (1 + variance_s / _VIF_NOISE).log().sum((2, 3)) * stride**2
+    return (kept + 1e-3) / (information + 1e-3)
+
+
+def _ssim(sources: Tensor, fused: Tensor) -> Tensor:
+    """SSIM to each source, ``(N, S)``; images in grey levels."""
+    variance_s, variance, covariance, mean_s, mean = _moments(sources, fused, _SSIM_KERNEL, _STRIDE)
+    luminance = (2 * mean_s * mean + _SSIM_C1) / (mean_s.square() + mean.square() + _SSIM_C1)
+    structure = (2 * covariance + _SSIM_C2) / (variance_s + variance + _SSIM_C2)
+    return (luminance * structure).mean((2, 3))
+
+
+def _moments(sources: Tensor, fused: Tensor, kernel: list[float], stride: int) -> tuple[Tensor, ...]:
+    """Of all windows: variances of the sources and of the fused image, covariances, and both means."""
+    count = sources.shape[1]
+
+    def blur(*maps: Tensor) -> Tensor:
+        return filter_separable(torch.cat(maps, dim=1), kernel, padding='valid', stride=stride)
+
+    mean_s, square_s = blur(sources, sources.square()).split(count, dim=1)  # no gradient is needed here
+    mean, square, product = blur(fused, fused.square(), sources * fused).split([1, 1, count], dim=1)
+    return square_s - mean_s.square(), square - mean.square(), product - mean_s * mean, mean_s, mean
+
+
 def _edge_parts(sources: Tensor, levels: Tensor) -> dict[str, Tensor]:
-    """Qabf and Nabf of one pass over the edges they share."""
+    """Qabf and Nabf of one pass over the edges they share, without those of the border."""
     kept = weight = added = weight_added = 0.0
-    for source in fn.source_edges(sources):
+    for source in fn.source_edges(sources, paddings=()):
         edges = fn.compare_edges(source, levels)
-        if source.part != 'mirror':
-            kept = kept + fn.qabf_part(edges)
-            weight = weight + fn.qabf_weight(source.edges)
-        if source.part != 'zeros':
-            weights = fn.nabf_weights(source.edges, floor=1e-3)
-            added = added + fn.nabf_part(edges, weights)
-            weight_added = weight_added + fn.sum_pixels(weights)
+        kept = kept + fn.qabf_part(edges)
+        weight = weight + fn.qabf_weight(source.edges)
+        weights = fn.nabf_weights(source.edges, floor=1e-3)
+        added = added + fn.nabf_part(edges, weights)
+        weight_added = weight_added + fn.sum_pixels(weights)
     # A black pair has no edges to keep: 0 of 0.
     return dict(
         qabf=(kept.sum(1) / weight.sum(1).clamp(min=1e-6)).float(), nabf=(added.sum(1) / weight_added.sum(1)).float()
