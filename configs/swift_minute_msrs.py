@@ -8,7 +8,7 @@ model = dict(
     terms=[
         dict(
             name='quality',
-            loss=dict(type='QualityLoss', vif=0.6, vif_sum=0.7, qabf=2.0, ssim=0.1, scd=0.25, nabf=2.0, target=1.0),
+            loss=dict(type='QualityLoss', vif=0.7, vif_sum=0.7, qabf=2.5, ssim=0.15, scd=0.25, nabf=3.0, target=1.5),
         )
     ],
 )

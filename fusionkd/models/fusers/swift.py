@@ -114,7 +114,8 @@ class SwiftFuser(BaseFuser):
         self.divisor = max(_SURROUND, factor * _CONTEXT)
         make, inner = BLOCKS[block], context_width or width
         cell = factor**2
-        self.stem = nn.Sequential(*_conv_bn(2 * cell + 4, width, stem), nn.ReLU(inplace=True))
+        self.stem = _conv_bn(2 * cell, width, stem)
+        self.stem_local = nn.Conv2d(4, width, 1, bias=False)
         self.body = nn.Sequential(*(make(width) for _ in range(depth)))
         self.context = nn.Sequential(
             *_conv_bn(width, inner, stride=2),
@@ -134,11 +135,13 @@ class SwiftFuser(BaseFuser):
         """Fused luma, ``(N, 1, H, W)``, of ``ir`` and ``vis``, ``(N, 1, H, W)`` in [0, 1]."""
         device = ir.device.type
         with torch.autocast(device, enabled=False):  # images must not be rounded to bfloat16
-            cells = [F.pixel_unshuffle(x.float(), self.factor) for x in (ir, vis)]
-            means = self._local_means(cells)
-            details = [x - mean for x, mean in zip(cells, means.split(1, dim=1), strict=True)]
+            means = self._local_means(torch.cat([ir, vis], dim=1).float())
+            details = [
+                F.pixel_unshuffle(x.float(), self.factor) - mean
+                for x, mean in zip((ir, vis), means.split(1, dim=1), strict=True)
+            ]
             features = self._features(details, means)
-        maps = self._predict(features)
+        maps = self._predict(*features)
         with torch.autocast(device, enabled=False):
             a, b, c = maps.float().chunk(3, dim=1)
             mean_ir, mean_vis = means.split(1, dim=1)
@@ -147,21 +150,21 @@ class SwiftFuser(BaseFuser):
             fused = (0.8 + a) * details[0] + (0.8 + b) * details[1] + (base + c)
             return F.pixel_shuffle(fused, self.factor)
 
-    def _local_means(self, cells: list[Tensor]) -> Tensor:
-        """Means of 16 x 16 pixels, interpolated to the cells: ``(N, 2, h, w)``, ir first."""
-        means = torch.cat([x.mean(1, keepdim=True) for x in cells], dim=1)
-        step = _SURROUND // self.factor
-        return F.interpolate(F.avg_pool2d(means, step), scale_factor=float(step), mode='bilinear', align_corners=False)
+    def _local_means(self, pair: Tensor) -> Tensor:
+        """Means of 16 x 16 pixels, interpolated to the cells: ``(N, 2, h, w)``."""
+        scale = float(_SURROUND // self.factor)
+        return F.interpolate(F.avg_pool2d(pair, _SURROUND), scale_factor=scale, mode='bilinear', align_corners=False)
 
-    def _features(self, details: list[Tensor], means: Tensor) -> Tensor:
-        """What the network sees, about in [-1, 1]: ``(N, 2 factor^2 + 4, h, w)``."""
+    def _features(self, details: list[Tensor], means: Tensor) -> tuple[Tensor, Tensor]:
+        """What the network sees, about in [-1, 1]: compressed details, ``(N, 2 factor^2, h, w)``, and four local features."""
         sizes = [x.abs() for x in details]
-        compressed = [x / (size + _FAINT) for x, size in zip(details, sizes, strict=True)]
+        compressed = torch.cat([x / (size + _FAINT) for x, size in zip(details, sizes, strict=True)], dim=1)
         strength = torch.cat([size.mean(1, keepdim=True) for size in sizes], dim=1)
-        return torch.cat([*compressed, means * 2 - 1, (strength + 0.004).log() * 0.5 + 1.5], dim=1)
+        return compressed, torch.cat([means * 2 - 1, (strength + 0.004).log() * 0.5 + 1.5], dim=1)
 
-    def _predict(self, features: Tensor) -> Tensor:
+    def _predict(self, compressed: Tensor, local: Tensor) -> Tensor:
         """Maps a, b and c of every cell, ``(N, 3 factor^2, h, w)``."""
-        x = self.body(self.stem(features))
+        # Apart from the stem: libraries pad its 2 factor^2 channels to a multiple of 16.
+        x = self.body(F.relu(self.stem(compressed) + self.stem_local(local), inplace=True))
         context = F.interpolate(self.context(x), scale_factor=float(_CONTEXT), mode='bilinear', align_corners=False)
         return self.maps(self.join(x + context))
