@@ -1,7 +1,7 @@
 """Latency of fusers and rules on this machine, and memory and start of the runtime without torch.
 
     python benchmarks/latency.py                                    # everything, about half an hour on two cores
-    python benchmarks/latency.py --methods TinyFuser maximum --sizes 480x640 --threads 1
+    python benchmarks/latency.py --methods SwiftFuser maximum --sizes 480x640 --threads 1
     python benchmarks/latency.py --student student_best.pth         # a network of your own beside them
 
 A cell is one method, backend, size and number of threads. Only one network is alive at a time, because thread pools of
@@ -48,17 +48,17 @@ from fusionkd.registry import MODELS
 STUDENTS = ('fusionkd-fast', 'fusionkd-base', 'fusionkd-best', 'fusionkd-teacher')
 FUSERS = {
     **{name: zoo.card(name)['fuser'] for name in STUDENTS if name in zoo.names()},
-    'TinyFuser': dict(type='TinyFuser'),
+    'SwiftFuser': dict(type='SwiftFuser', width=32, depth=3, context_width=24, block='depthwise', stem=1),
     'SeAFusion': dict(type='SeAFusion'),
     'LD-Lite': dict(type='LDLite'),
     'U-Net, HybridFusion': dict(type='WeightMapFuser', backbone=dict(type='UNet', width=64)),
 }
-DIVISORS = {'TinyFuser': 16, 'LDLite': 8}  # with which these can be exported for any size
+DIVISORS = {'LDLite': 8}  # with which it can be exported for any size
 RULES = {'maximum': 'numpy', 'Laplacian maximum': 'opencv'}
 TORCH = ('eager', 'channels-last', 'compile', 'FusionInferencer')
 ONNX = ('onnxruntime', 'int8', 'OnnxFuser')
 CUDA = ('cuda', 'cuda half', 'cuda half compile')
-QUICK = dict(methods=['TinyFuser', *RULES], backends=['channels-last', *ONNX, *RULES.values()])
+QUICK = dict(methods=['SwiftFuser', *RULES], backends=['channels-last', *ONNX, *RULES.values()])
 
 _CHILD = """
 import sys, time

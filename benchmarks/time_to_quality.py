@@ -434,7 +434,7 @@ def _panel(axis: Axes, metric: str, images: dict, paper: dict | None) -> None:
 def parse_args() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('--config', default=str(ROOT / 'configs/fusion_tiny_msrs.py'), help='the recipe')
+    parser.add_argument('--config', default=str(ROOT / 'configs/swift_minute_msrs.py'), help='the recipe')
     parser.add_argument('--cfg-options', nargs='+', action=DictAction, default={}, dest='options')
     parser.add_argument('--data-root', help='training data; default that of the recipe')
     parser.add_argument('--set', action='append', default=[], metavar='NAME=DIR', dest='sets', help='a test set')

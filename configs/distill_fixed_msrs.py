@@ -6,7 +6,7 @@ model = dict(
     terms=[
         dict(name='self', loss=dict(type='FusionLoss'), on='hard', space='rgb'),
         dict(name='guide', loss=dict(type='PerceptualLoss'), target='teacher', weight=1.0, share=0.25),
-        dict(name='score', loss=dict(type='MetricLoss', metric='score'), on='hard', weight=2.0, share=0.25),
+        dict(name='quality', loss=dict(type='QualityLoss'), on='hard'),
     ],
     hard_samples=dict(strength=(0.0, 1.0)),
 )

@@ -1,15 +1,15 @@
-# The main job on scenes that need no download: SeAFusion teaches TinyFuser, a PPO agent sets the teacher's strength and
+# The main job on scenes that need no download: SeAFusion teaches SwiftFuser, a PPO agent sets the teacher's strength and
 # the difficulty of the student's own samples. Two minutes on two CPU cores.
 _base_ = ['_base_/datasets/synthetic.py', '_base_/schedules/one_cycle.py', '_base_/default_runtime.py']
 
 model = dict(
     type='FusionDistiller',
-    student=dict(type='TinyFuser', width=16),
+    student=dict(type='SwiftFuser', width=32, depth=3, context_width=24, block='depthwise', stem=1),
     teachers=[dict(type='SeAFusion', init_cfg=dict(type='Pretrained', checkpoint='seafusion'))],
     terms=[
         dict(name='self', loss=dict(type='FusionLoss'), on='hard', space='rgb'),
         dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent'),
-        dict(name='score', loss=dict(type='MetricLoss', metric='score'), on='hard', weight=2.0, share=0.25),
+        dict(name='quality', loss=dict(type='QualityLoss'), on='hard'),
     ],
     hard_samples=dict(type='HardSampleGenerator', ops=['blur', 'brightness', 'contrast', 'noise'], strength='agent'),
     test_teachers=True,

@@ -1,20 +1,20 @@
-# AgentFuse (paper A, arXiv 2509.02424) on MSRS: SeAFusion teaches TinyFuser, and an agent that sees the student's
+# AgentFuse (paper A, arXiv 2509.02424) on MSRS: SeAFusion teaches SwiftFuser, and an agent that sees the student's
 # performance and the gap to the teacher sets the teacher's strength and the difficulty of the student's own samples.
 #
 # From the paper: the three parts, the guidance loss on VGG-19 features, what the agent sees and decides.
-# Not from the paper, which does not publish it: VGG layers, the self-learning loss (paper B's and the balanced score),
-# degradations and their ranges, and everything about the agent: PPO, observations, reward, bounds, interval. The teacher,
-# VGG-19 and the score cost most of a step, so they see a quarter of each batch.
+# Not from the paper, which does not publish it: VGG layers, the self-learning loss (paper B's and the quality loss),
+# degradations and their ranges, and everything about the agent: PPO, observations, reward, bounds, interval. The teacher
+# and VGG-19 cost most of a step, so they see a quarter of each batch.
 _base_ = ['_base_/datasets/msrs.py', '_base_/schedules/one_cycle.py', '_base_/default_runtime.py']
 
 model = dict(
     type='FusionDistiller',
-    student=dict(type='TinyFuser', width=16),
+    student=dict(type='SwiftFuser', width=32, depth=3, context_width=24, block='depthwise', stem=1),
     teachers=[dict(type='SeAFusion', init_cfg=dict(type='Pretrained', checkpoint='seafusion'))],
     terms=[
         dict(name='self', loss=dict(type='FusionLoss'), on='hard', space='rgb'),
         dict(name='guide', loss=dict(type='PerceptualLoss'), target='teacher', weight='agent', share=0.25),
-        dict(name='score', loss=dict(type='MetricLoss', metric='score'), on='hard', weight=2.0, share=0.25),
+        dict(name='quality', loss=dict(type='QualityLoss'), on='hard'),
     ],
     hard_samples=dict(type='HardSampleGenerator', ops=['blur', 'brightness', 'contrast', 'noise'], strength='agent'),
 )

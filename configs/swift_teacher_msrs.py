@@ -8,10 +8,10 @@ model = dict(
     terms=[
         dict(
             name='quality',
-            loss=dict(type='QualityLoss', vif=0.7, vif_sum=0.7, qabf=2.5, ssim=0.15, scd=0.25, nabf=3.0, target=1.5),
+            loss=dict(type='QualityLoss', vif=0.7, vif_sum=0.7, qabf=2.5, ssim=0.15, scd=0.6, nabf=3.0, target=1.5),
         )
     ],
 )
-train_cfg = dict(max_iters=4000, val_interval=4000)
+train_cfg = dict(max_iters=3000, val_interval=3000)
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
-param_scheduler = [dict(type='OneCycleLR', eta_max=4e-3, total_steps=4000, pct_start=0.15, by_epoch=False)]
+param_scheduler = [dict(type='OneCycleLR', eta_max=4e-3, total_steps=3000, pct_start=0.15, by_epoch=False)]

@@ -1,7 +1,7 @@
 """Train a recipe at every point of a grid and rank the points on validation pairs.
 
-  python tools/sweep.py configs/fusion_tiny_msrs.py --preset hybridfusion --iters 100 --workers 2 --threads 1
-  python tools/sweep.py configs/fusion_tiny_msrs.py --grid optim_wrapper.optimizer.lr=1e-3,3e-3 --seeds 0,1
+  python tools/sweep.py configs/swift_hybridloss_msrs.py --preset hybridfusion --iters 100 --workers 2 --threads 1
+  python tools/sweep.py configs/swift_hybridloss_msrs.py --grid param_scheduler.0.eta_max=3e-3,6e-3 --seeds 0,1
 
 Every finished training is one line of points.jsonl at once; --resume goes on with the rest. At the end, and when it is
 interrupted, it writes sweep.{md,csv,json}, winner.py and parallel_coordinates.png. See docs/sweep.md.

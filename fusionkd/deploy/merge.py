@@ -27,10 +27,10 @@ def merge(fuser: BaseFuser) -> BaseFuser:
         TypeError: a ``merged()`` that does not return a module.
 
     Example:
-        >>> from fusionkd.models.fusers import TinyFuser
-        >>> fuser = TinyFuser()
+        >>> from fusionkd.models.fusers import SwiftFuser
+        >>> fuser = SwiftFuser()
         >>> sum(isinstance(m, nn.BatchNorm2d) for m in fuser.modules())
-        7
+        13
         >>> sum(isinstance(m, nn.BatchNorm2d) for m in merge(fuser).modules())
         0
     """

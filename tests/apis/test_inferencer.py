@@ -7,7 +7,7 @@ import torch
 from fusionkd.apis import FusionInferencer
 from fusionkd.engine.checkpoint import save_weights
 from fusionkd.fileio import ImageError, read_image, write_image
-from fusionkd.models.fusers import BaseFuser, TinyFuser
+from fusionkd.models.fusers import BaseFuser, SwiftFuser
 
 
 class Maximum(BaseFuser):
@@ -79,10 +79,11 @@ def test_bad_input_is_explained(fuse, tmp_path):
 
 
 def test_sources_of_a_network(tmp_path):
-    student = TinyFuser(8).eval()
+    student = SwiftFuser(width=16, stem=1).eval()
+    torch.nn.init.normal_(student.maps.weight, 0, 0.1)  # 0 at first: all students would fuse alike
     save_weights(student, tmp_path / 'student.pth')
     expected = FusionInferencer(student)(IR, VIS)
-    config = dict(type='TinyFuser', width=8)
+    config = dict(type='SwiftFuser', width=16, stem=1)
     assert np.array_equal(FusionInferencer(config, tmp_path / 'student.pth')(IR, VIS), expected)
     (tmp_path / 'recipe.py').write_text(f'model = dict(type="FusionDistiller", student={config!r})')
     assert np.array_equal(FusionInferencer(tmp_path / 'recipe.py', tmp_path / 'student.pth')(IR, VIS), expected)

@@ -1,5 +1,8 @@
 """Every recipe builds, dumps, reloads and runs two iterations."""
 
+import json
+import math
+
 import pytest
 from common import REPO
 from mmengine.config import Config
@@ -57,6 +60,11 @@ def test_recipe(name, tmp_path, scene_folder):
     assert (tmp_path / 'work' / 'student_best.pth').is_file()
     metrics = runner.test()
     assert metrics['VIF'] > 0 and 'score' in metrics
+    if 'TermLosses' in str(config.get('custom_hooks')):
+        decisions = [json.loads(line) for line in (tmp_path / 'work' / 'agent.jsonl').read_text().splitlines()]
+        for term in config.model.terms:  # an agent learns nothing from a loss that cannot have a logarithm
+            seen = [d['observation'][f'term/{term.name}'] for d in decisions[1:]]
+            assert len(set(seen)) == 2 and all(math.isfinite(v) and v > math.log(1e-6) for v in seen), term.name
 
 
 def test_there_are_the_recipes_of_the_documentation():

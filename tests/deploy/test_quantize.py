@@ -7,7 +7,7 @@ import torch
 
 from fusionkd.datasets.scenes import render_scene
 from fusionkd.deploy import OnnxFuser, export_onnx, quantize, quantize_onnx
-from fusionkd.models.fusers import BaseFuser, TinyFuser
+from fusionkd.models.fusers import BaseFuser, WeightMapFuser
 
 
 @pytest.fixture(scope='module')
@@ -63,9 +63,9 @@ def test_images_are_not_rounded_on_their_way_to_the_output(tmp_path, pairs):
 
 def test_the_pyramid_of_a_weight_map_stays_float(tmp_path, pairs):
     with torch.no_grad():
-        fuser = TinyFuser(8)
-        fuser.map.weight.zero_()
-    export_onnx(fuser, tmp_path / 'x.onnx', size=(64, 96), divisor=16)
+        fuser = WeightMapFuser(dict(type='UNet', width=2))
+        fuser.backbone.out.weight.zero_()
+    export_onnx(fuser, tmp_path / 'x.onnx', size=(64, 96))
     card = quantize_onnx(tmp_path / 'x.onnx', tmp_path / 'y.onnx', pairs)
     assert card['agreement']['largest'] < 1  # the constant weight is rounded, the bands are not
 

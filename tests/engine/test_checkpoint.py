@@ -3,15 +3,19 @@ import torch
 
 from fusionkd import zoo
 from fusionkd.engine.checkpoint import load_weights, read_checkpoint, save_weights, student_state
-from fusionkd.models.fusers import SeAFusion, TinyFuser
+from fusionkd.models.fusers import SeAFusion, SwiftFuser
+
+
+def small(width=16):
+    return SwiftFuser(width=width, stem=1)
 
 
 def test_a_student_file_is_plain_and_loads_safely(tmp_path):
-    student = TinyFuser(8)
+    student = small()
     save_weights(student, tmp_path / 'student.pth')
     state = torch.load(tmp_path / 'student.pth', weights_only=True)
     assert state.keys() == student.state_dict().keys()
-    other = TinyFuser(8)
+    other = small()
     load_weights(other, tmp_path / 'student.pth')
     assert all(torch.equal(a, b) for a, b in zip(other.state_dict().values(), state.values(), strict=True))
 
@@ -23,25 +27,23 @@ def test_the_student_of_a_training_checkpoint_is_found():
 
 
 def test_another_network_is_explained(tmp_path):
-    save_weights(TinyFuser(8), tmp_path / 'tiny.pth')
+    save_weights(small(), tmp_path / 'small.pth')
+    with pytest.raises(ValueError, match=r'no key matches, it is a checkpoint of another network \(first keys: body'):
+        load_weights(SeAFusion(), tmp_path / 'small.pth')
     with pytest.raises(
-        ValueError, match=r'no key matches, it is a checkpoint of another network \(first keys: context'
+        ValueError, match=r'another shape: body.0.conv.0.weight is \(16, 16, 3, 3\) in the file and \(24, 24'
     ):
-        load_weights(SeAFusion(), tmp_path / 'tiny.pth')
-    with pytest.raises(
-        ValueError, match=r'another shape: context.0.0.weight is \(8, 8, 3, 3\) in the file and \(16, 16'
-    ):
-        load_weights(TinyFuser(16), tmp_path / 'tiny.pth')
-    state = TinyFuser(8).state_dict()
-    state['surplus'] = state.pop('map.bias')
+        load_weights(small(24), tmp_path / 'small.pth')
+    state = small().state_dict()
+    state['surplus'] = state.pop('maps.bias')
     torch.save(state, tmp_path / 'odd.pth')
-    with pytest.raises(ValueError, match=r'(?s)missing: map.bias.*unexpected: surplus'):
-        load_weights(TinyFuser(8), tmp_path / 'odd.pth')
+    with pytest.raises(ValueError, match=r'(?s)missing: maps.bias.*unexpected: surplus'):
+        load_weights(small(), tmp_path / 'odd.pth')
 
 
 def test_broken_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r'nowhere.pth'):
-        load_weights(TinyFuser(8), tmp_path / 'nowhere.pth')
+        load_weights(small(), tmp_path / 'nowhere.pth')
     (tmp_path / 'cut.pth').write_bytes(b'PK\x03\x04 cut')
     with pytest.raises(ValueError, match=r'cut.pth cannot be read as a checkpoint'):
         read_checkpoint(tmp_path / 'cut.pth')
@@ -94,9 +96,9 @@ class TestZoo:
 
         def download(url, path, progress):
             calls.append(url)
-            torch.save(TinyFuser(8).state_dict(), path)
+            torch.save(small().state_dict(), path)
 
         monkeypatch.setattr(torch.hub, 'download_url_to_file', download)
         for _ in range(2):
-            load_weights(TinyFuser(8), 'https://example.org/tiny.pth')
-        assert calls == ['https://example.org/tiny.pth']
+            load_weights(small(), 'https://example.org/small.pth')
+        assert calls == ['https://example.org/small.pth']

@@ -41,11 +41,11 @@ def test_a_network_of_the_zoo_and_its_int8_sibling(tmp_path, images):
 
 def test_a_recipe_for_one_size(tmp_path):
     recipe = tmp_path / 'recipe.py'
-    recipe.write_text('model = dict(student=dict(type="TinyFuser", width=8))')
-    out = export(recipe, '--out', 'tiny.onnx', '--size', 44, 60, cwd=tmp_path)
+    recipe.write_text('model = dict(student=dict(type="SwiftFuser", width=16, stem=1))')
+    out = export(recipe, '--out', 'small.onnx', '--size', 44, 60, cwd=tmp_path)
     assert 'images of 48 x 64' in out and 'without --weights: the network is exported untrained' in out
-    card = json.loads((tmp_path / 'tiny.json').read_text())
-    assert card['fuser'] == dict(type='TinyFuser', width=8) and card['size'] == [48, 64]
+    card = json.loads((tmp_path / 'small.json').read_text())
+    assert card['fuser'] == dict(type='SwiftFuser', width=16, stem=1) and card['size'] == [48, 64]
 
 
 def test_mistakes_are_explained(tmp_path, images, scene_folder):

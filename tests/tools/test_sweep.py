@@ -20,18 +20,18 @@ from fusionkd.evaluation.parallel_coordinates import plot_parallel_coordinates
 FRAGILE = """
 import os
 
-from fusionkd.models.fusers import TinyFuser
+from fusionkd.models.fusers import SwiftFuser
 from fusionkd.registry import MODELS
 
 
 @MODELS.register_module()
-class FragileFuser(TinyFuser):
+class FragileFuser(SwiftFuser):
     def __init__(self, width, init_cfg=None):
         if width == 6:
             raise ValueError('a width that cannot be')
         if width == 10:
             os._exit(9)
-        super().__init__(width, init_cfg=init_cfg)
+        super().__init__(width, stem=1, init_cfg=init_cfg)
 """
 
 

@@ -97,7 +97,7 @@ def test_what_is_reached_is_the_earliest_mean_over_the_seeds(benchmark):
 
 def test_quick(benchmark, tmp_path, monkeypatch, capsys):
     arguments = ['time_to_quality.py', '--quick', '--threads', '1', '--out', str(tmp_path / 'out')]
-    monkeypatch.setattr(sys, 'argv', [*arguments, '--cfg-options', 'model.terms.1.weight=0'])
+    monkeypatch.setattr(sys, 'argv', [*arguments, '--cfg-options', 'model.student.width=16'])
     benchmark.main()
     out = capsys.readouterr().out
     assert 'VIF 0.996 and Qabf 0.678 on MSRS' in out and '100 epochs' in out
@@ -120,7 +120,8 @@ def test_quick(benchmark, tmp_path, monkeypatch, capsys):
 def test_the_rule_is_that_of_the_tables(benchmark, tmp_path, scene_folder):
     from fusionkd.evaluation import ImageSet, evaluate_folders
 
-    references = benchmark.score_students([], dict(type='TinyFuser', width=4), scene_folder / 'test', 0, False)[1]
+    student = dict(type='SwiftFuser', width=16, stem=1)
+    references = benchmark.score_students([], student, scene_folder / 'test', 0, False)[1]
     folder = scene_folder / 'test'
     sets = ImageSet('test', folder / 'ir', folder / 'vi', dict(vis=folder / 'vi'))
     table = evaluate_folders(sets, metrics=['VIF', 'Qabf', 'SCD', 'Nabf'])

@@ -44,7 +44,7 @@ class FusionDistiller(WithFrozen, BaseModel):
             generator.
 
     Example:
-        >>> model = FusionDistiller(student=dict(type='TinyFuser'), terms=[dict(name='self', loss=dict(type='FusionLoss'))])
+        >>> model = FusionDistiller(student=dict(type='SwiftFuser'), terms=[dict(name='self', loss=dict(type='FusionLoss'))])
     """
 
     def __init__(

@@ -5,7 +5,6 @@ from .ld_lite import LDLite, prune_l1
 from .seafusion import SeAFusion
 from .swift import SwiftFuser
 from .timm_dense import TimmDense
-from .tiny import TinyFuser
 from .unet import UNet
 from .weight_map import WeightMapFuser
 
@@ -15,7 +14,6 @@ __all__ = [
     'SeAFusion',
     'SwiftFuser',
     'TimmDense',
-    'TinyFuser',
     'UNet',
     'WeightMapFuser',
     'prune_l1',

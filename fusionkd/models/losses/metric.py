@@ -5,7 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from fusionkd.evaluation import Scorer
 from fusionkd.evaluation import functional as fn
 from fusionkd.registry import MODELS
 
@@ -15,7 +14,6 @@ _METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     'SSIM': lambda ir, vis, fused: fn.ssim(ir, vis, fused, data_range=1),
     'SCD': lambda ir, vis, fused: fn.scd(ir, vis, fused, data_range=1, undefined=0.0),
     'MI': lambda ir, vis, fused: fn.soft_mi(ir, vis, fused, data_range=1, bins=32),
-    'score': lambda ir, vis, fused: Scorer(ir, vis).parts(fused)['score'],
 }
 
 
@@ -23,17 +21,17 @@ _METRICS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 class MetricLoss(nn.Module):
     """``-metric``, mean over the batch (not from the papers).
 
-    A raw metric can be hacked: VIF alone is doubled by invented contrast, SSIM alone by dullness. ``'score'``, the balanced
-    score, is made to withstand that.
+    A raw metric can be hacked: VIF alone is doubled by invented contrast, SSIM alone is raised by dullness.
+    :class:`QualityLoss` is the loss of several that pull against each other.
 
     Args:
-        metric: ``'score'`` (default), ``'VIF'``, ``'Qabf'``, ``'SSIM'``, ``'SCD'`` or ``'MI'`` (soft histogram of 32 bins).
+        metric: ``'VIF'``, ``'Qabf'``, ``'SSIM'``, ``'SCD'`` or ``'MI'`` (soft histogram of 32 bins).
 
     Raises:
         ValueError: a metric that is not differentiable or does not exist; the message lists the known ones.
     """
 
-    def __init__(self, metric: str = 'score'):
+    def __init__(self, metric: str):
         super().__init__()
         if metric not in _METRICS:
             raise ValueError(f'no differentiable metric {metric!r}; known: {", ".join(_METRICS)}')

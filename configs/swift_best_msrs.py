@@ -1,0 +1,6 @@
+# fusionkd-best: the largest student, for a camera with time to spare.
+_base_ = ['swift_base_msrs.py']
+
+model = dict(student=dict(width=64, context_width=64))
+optim_wrapper = dict(optimizer=dict(lr=4e-3))
+param_scheduler = [dict(type='OneCycleLR', eta_max=4e-3, total_steps=3000, pct_start=0.15, by_epoch=False)]
