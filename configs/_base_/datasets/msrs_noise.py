@@ -1,11 +1,13 @@
-# MSRS layout with sensor noise in the training crops: compressed images are flat where cameras are not.
+# MSRS layout with larger crops and sensor noise: SCD and targets are properties of a scene, and compressed images are flat
+# where cameras are not.
 _base_ = ['msrs.py']
 
 train_dataloader = dict(
+    batch_size=4,
     dataset=dict(
         pipeline=[
             dict(type='LoadImagePair', cache_mb=2048),
-            dict(type='RandomCropPair', size=128),
+            dict(type='RandomCropPair', size=192),
             dict(type='RandomFlipPair'),
             dict(type='SensorNoise'),
             dict(type='PackFusionInputs'),

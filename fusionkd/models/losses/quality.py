@@ -17,6 +17,7 @@ _VIF_KERNELS = tuple(gaussian_kernel1d(n, n / 5) for n in (17, 9, 5, 3))
 _VIF_NOISE = 2.0
 _SSIM_KERNEL = gaussian_kernel1d(11, 1.5)
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_SCD_ENOUGH = 1.75  # beyond it a fusion is bought with the over-exposed sum of the sources
 _HOT = 0.1  # contrast of hot regions in [0, 1]
 _POOL, _SURROUND = 4, 15  # a surround of 60 pixels, at a quarter of the resolution
 
@@ -40,7 +41,7 @@ class QualityLoss(nn.Module):
     The parts are those of the balanced score, in float32 and in a form with the same gradient up to sampling noise: SSIM and
     VIF's first scale take every second window, and the edges of the border, which a crop has by accident, do not count::
 
-        L = vif * (1 - VIF_h) + vif_sum * (2 - VIF) + qabf * (1 - Qabf) + ssim * (1 - SSIM_h) + scd * (2 - SCD)
+        L = vif * (1 - VIF_h) + vif_sum * (2 - VIF) + qabf * (1 - Qabf) + ssim * (1 - SSIM_h) + scd * (1.75 - min(SCD, 1.75))
           + nabf * Nabf + target * T + outside * mean |F - clip(F)|
 
     VIF counts no contrast beyond the source's; ``_h`` is the harmonic mean over both sources, which asks for both, where the
@@ -92,7 +93,8 @@ class QualityLoss(nn.Module):
         if inside.requires_grad:
             inside.register_hook(_finite)
         parts = quality_parts(inside, ir, vis, [name for name, weight in self.weights.items() if weight])
-        best = QualityParts(vif=1, vif_sum=2, qabf=1, ssim=1, scd=2, nabf=0, target=0)
+        best = QualityParts(vif=1, vif_sum=2, qabf=1, ssim=1, scd=_SCD_ENOUGH, nabf=0, target=0)
+        parts = parts._replace(scd=None if parts.scd is None else parts.scd.clamp(max=_SCD_ENOUGH))
         loss = self.outside * (fused - inside).abs().mean()
         for name, weight in self.weights.items():
             if weight:
