@@ -12,5 +12,5 @@ train_dataloader = dict(
             dict(type='SensorNoise'),
             dict(type='PackFusionInputs'),
         ]
-    )
+    ),
 )

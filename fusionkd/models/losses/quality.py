@@ -20,6 +20,7 @@ _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 _SCD_ENOUGH = 1.75  # beyond it a fusion is bought with the over-exposed sum of the sources
 _HOT = 0.1  # contrast of hot regions in [0, 1]
 _POOL, _SURROUND = 4, 15  # a surround of 60 pixels, at a quarter of the resolution
+_REGION = 16  # pixels of a region's brightness
 
 
 class QualityParts(NamedTuple):
@@ -32,6 +33,7 @@ class QualityParts(NamedTuple):
     scd: Tensor
     nabf: Tensor
     target: Tensor
+    brightness: Tensor
 
 
 @MODELS.register_module()
@@ -42,11 +44,13 @@ class QualityLoss(nn.Module):
     VIF's first scale take every second window, and the edges of the border, which a crop has by accident, do not count::
 
         L = vif * (1 - VIF_h) + vif_sum * (2 - VIF) + qabf * (1 - Qabf) + ssim * (1 - SSIM_h) + scd * (1.75 - min(SCD, 1.75))
-          + nabf * Nabf + target * T + outside * mean |F - clip(F)|
+          + nabf * Nabf + target * T + brightness * B + outside * mean |F - clip(F)|
 
     VIF counts no contrast beyond the source's; ``_h`` is the harmonic mean over both sources, which asks for both, where the
     sum is content with one. ``T`` is the difference of local contrast on hot regions of the infrared image, see
-    :func:`hot_contrast`: unlike the target contrast of the score it needs no search for targets.
+    :func:`hot_contrast`: unlike the target contrast of the score it needs no search for targets. ``B`` is the distance
+    of local brightness, means of 16 x 16 pixels, to the brighter source's: all other parts are nearly blind to it, and
+    without it networks learn to darken.
 
     Under paper B's loss a larger network is no better than a small one and a lower loss may mean lower metrics; under this
     one capacity and time pay.
@@ -59,6 +63,7 @@ class QualityLoss(nn.Module):
         scd: Default 0.12.
         nabf: Default 1.
         target: Default 0.4.
+        brightness: Default 1.
         outside: weight of values outside [0, 1], which are clipped in everything else. Default 1.
 
     Raises:
@@ -74,10 +79,13 @@ class QualityLoss(nn.Module):
         scd: float = 0.12,
         nabf: float = 1.0,
         target: float = 0.4,
+        brightness: float = 1.0,
         outside: float = 1.0,
     ):
         super().__init__()
-        self.weights = dict(vif=vif, vif_sum=vif_sum, qabf=qabf, ssim=ssim, scd=scd, nabf=nabf, target=target)
+        self.weights = dict(
+            vif=vif, vif_sum=vif_sum, qabf=qabf, ssim=ssim, scd=scd, nabf=nabf, target=target, brightness=brightness
+        )
         self.outside = outside
         if min(*self.weights.values(), outside) < 0 or not any(self.weights.values()):
             raise ValueError(f'weights must be at least 0 and one of them above, got {self.weights}, outside={outside}')
@@ -93,7 +101,7 @@ class QualityLoss(nn.Module):
         if inside.requires_grad:
             inside.register_hook(_finite)
         parts = quality_parts(inside, ir, vis, [name for name, weight in self.weights.items() if weight])
-        best = QualityParts(vif=1, vif_sum=2, qabf=1, ssim=1, scd=_SCD_ENOUGH, nabf=0, target=0)
+        best = QualityParts(vif=1, vif_sum=2, qabf=1, ssim=1, scd=_SCD_ENOUGH, nabf=0, target=0, brightness=0)
         parts = parts._replace(scd=None if parts.scd is None else parts.scd.clamp(max=_SCD_ENOUGH))
         loss = self.outside * (fused - inside).abs().mean()
         for name, weight in self.weights.items():
@@ -119,6 +127,9 @@ def quality_parts(fused: Tensor, ir: Tensor, vis: Tensor, names: list[str] | Non
         parts['scd'] = _correlation(levels - b, a) + _correlation(levels - a, b)
     if 'target' in wanted:
         parts['target'] = hot_contrast(fused, ir)
+    if 'brightness' in wanted:
+        own, *means = (F.avg_pool2d(x, _REGION, _REGION // 2) for x in (fused, ir, vis))
+        parts['brightness'] = (own - torch.maximum(*means)).abs().mean((1, 2, 3))
     return QualityParts(**parts)
 
 

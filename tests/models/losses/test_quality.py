@@ -33,8 +33,8 @@ def test_loss_is_the_weighted_distance_to_the_best(scenes):
     fused = 1.2 * torch.maximum(ir, vis)
     p = quality_parts(fused.clamp(0, 1), ir, vis)
     p = p._replace(scd=p.scd.clamp(max=1.75))
-    best = QualityParts(1, 2, 1, 1, 1.75, 0, 0)
-    weights = dict(vif=1, vif_sum=2, qabf=3, ssim=4, scd=5, nabf=6, target=7)
+    best = QualityParts(1, 2, 1, 1, 1.75, 0, 0, 0)
+    weights = dict(vif=1, vif_sum=2, qabf=3, ssim=4, scd=5, nabf=6, target=7, brightness=9)
     expected = sum(w * abs(getattr(best, name) - getattr(p, name).mean()) for name, w in weights.items())
     expected = expected + 8 * (fused - 1).clamp(min=0).mean()
     torch.testing.assert_close(QualityLoss(**weights, outside=8)(fused, ir, vis), expected)
@@ -92,6 +92,15 @@ def test_hot_contrast_sees_dulled_targets_and_no_offset():
     assert dulled > 0.1
     assert moved.item() == pytest.approx(0, abs=1e-6)
     assert hot_contrast(F.avg_pool2d(ir, 3, 1, 1), ir) < dulled
+
+
+def test_brightness_is_that_of_the_brighter_source(scenes):
+    ir, vis = scenes
+    bright = quality_parts(torch.maximum(ir, vis), ir, vis, ['brightness']).brightness
+    dark = quality_parts(torch.minimum(ir, vis), ir, vis, ['brightness']).brightness
+    offset = quality_parts(vis + 0.25, vis, vis, ['brightness']).brightness
+    assert (bright < 0.5 * dark).all()
+    torch.testing.assert_close(offset, torch.full((4,), 0.25))
 
 
 def test_bad_input_is_named(scenes):
