@@ -58,6 +58,24 @@ def measured(path: Path, method: str) -> dict:
     return dict(protocol=results['protocol'], sets=sets)
 
 
+def latency(path: Path, name: str) -> dict:
+    """Median milliseconds of one method by size, backend and threads, and the machine.
+
+    Raises:
+        SystemExit: the benchmark did not measure this method.
+    """
+    timed = json.loads(path.read_text(encoding='utf-8'))
+    cells = [cell for cell in timed['cells'] if cell['method'] == name and 'median' in cell]
+    if not cells:
+        raise SystemExit(f'{path} has no {name!r}; it has {", ".join(sorted({c["method"] for c in timed["cells"]}))}')
+    medians: dict[str, float] = {}
+    for cell in cells:
+        height, width = cell['size']
+        threads = f', {cell["threads"]} threads' if cell.get('threads') else ''
+        medians[f'{height} x {width}, {cell["backend"]}{threads}'] = round(cell['median'], 2)
+    return dict(machine=f'{timed["host"]["cpu"]}, {timed["host"]["cores"]} cores', median_ms=medians)
+
+
 def commit() -> str | None:
     """Of the repository, with a plus sign where something is not committed; ``None`` outside of one."""
     git = ['git', '-C', str(Path(__file__).parent)]
@@ -109,7 +127,7 @@ def main() -> None:
         command=args.command,
         data=args.data,
         results=args.results and measured(args.results, args.method),
-        latency=args.latency and json.loads(args.latency.read_text(encoding='utf-8')).get(args.name),
+        latency=args.latency and latency(args.latency, args.name),
     )
     card.update({key: value for key, value in given.items() if value})
     card.setdefault('commit', commit())

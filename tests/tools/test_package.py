@@ -29,7 +29,9 @@ def test_a_card_says_what_is_known_and_keeps_it(tmp_path):
     mean = dict(VIF=1.03, Qabf=0.7, EN=6.0)
     rows = [dict(set='MSRS', method=m, images=2, mean=mean) for m in ('student', 'maximum')]
     (tmp_path / 'results.json').write_text(json.dumps(dict(protocol='cddfuse-1', rows=rows)))
-    (tmp_path / 'latency.json').write_text(json.dumps(dict(small=dict(median_ms=4.2))))
+    cell = dict(method='small', size=[480, 640], backend='eager', threads=2, median=4.2)
+    timed = dict(host=dict(cpu='a CPU', cores=2), cells=[cell, dict(cell, method='other', median=9.0)])
+    (tmp_path / 'latency.json').write_text(json.dumps(timed))
     out = tmp_path / 'zoo'
     done = package(path, '--name', 'small', '--command', 'train', '--results', tmp_path / 'results.json', '--out', out)
     assert done.returncode == 0, done.stderr
@@ -37,7 +39,7 @@ def test_a_card_says_what_is_known_and_keeps_it(tmp_path):
     card = json.loads((out / 'small.json').read_text())
     assert card['command'] == 'train' and card['seed'] == 3 and card['parameters'] == 18209
     assert card['results'] == dict(protocol='cddfuse-1', sets=dict(MSRS=dict(images=2, VIF=1.03, Qabf=0.7)))
-    assert card['latency'] == dict(median_ms=4.2)
+    assert card['latency'] == dict(machine='a CPU, 2 cores', median_ms={'480 x 640, eager, 2 threads': 4.2})
     fuse = FusionInferencer(card['fuser'], out / 'small.pth')
     assert fuse.fuser.body[0].conv[0].weight.shape == (16, 16, 3, 3)
 
