@@ -1,0 +1,32 @@
+# The student of swift_fast_msrs.py under our teacher as well (not from a paper): what distillation is worth here.
+_base_ = ['swift_fast_msrs.py']
+
+model = dict(
+    teachers=[
+        dict(
+            type='SwiftFuser',
+            name='teacher',
+            width=64,
+            depth=5,
+            context=3,
+            init_cfg=dict(type='Pretrained', checkpoint='fusionkd-teacher'),
+        )
+    ],
+    terms=[
+        dict(
+            name='quality',
+            loss=dict(
+                type='QualityLoss',
+                vif=0.7,
+                vif_sum=0.7,
+                qabf=2.5,
+                ssim=0.15,
+                scd=0.4,
+                nabf=3.0,
+                target=1.5,
+                brightness=2.0,
+            ),
+        ),
+        dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight=10.0, share=0.25),
+    ],
+)
