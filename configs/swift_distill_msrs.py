@@ -1,7 +1,8 @@
-# The student of swift_fast_msrs.py under our teacher as well (not from a paper): what distillation is worth here.
+# A student under our teacher (not from a paper): what distillation is worth here. `model.terms.1.weight=0` is the control.
 _base_ = ['swift_fast_msrs.py']
 
 model = dict(
+    student=dict(width=32, depth=1, context=1, context_width=16),
     teachers=[
         dict(
             type='SwiftFuser',
