@@ -395,7 +395,7 @@ def plot(cells: list[Cell], path: Path) -> None:
     axes[0].set_ylim(len(methods) - 0.5, -0.5)
     handles = {label: h for axis in axes for h, label in zip(*axis.get_legend_handles_labels(), strict=True)}
     handles = {backend: handles[backend] for backend in backends if backend in handles}
-    figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=len(handles), fontsize=8)
+    figure.legend(handles.values(), handles.keys(), loc='outside lower center', ncols=min(len(handles), 4), fontsize=8)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=130)
 

@@ -119,7 +119,7 @@ def main() -> None:
         parameters=sum(p.numel() for p in fuser.parameters()),
         recipe=trained.get('recipe'),
         seed=trained.get('seed'),
-        iterations=trained.get('iteration'),
+        iterations=trained.get('iteration', trained.get('iterations')),
         torch=torch.__version__.split('+')[0],
     )
     card.setdefault('licence', LICENCE)
