@@ -1,5 +1,5 @@
 # The main job on scenes that need no download: SeAFusion teaches SwiftFuser, a PPO agent sets the teacher's strength and
-# the difficulty of the student's own samples. Two minutes on two CPU cores.
+# the difficulty of the student's own samples. A few minutes on two CPU cores.
 _base_ = ['_base_/datasets/synthetic.py', '_base_/schedules/one_cycle.py', '_base_/default_runtime.py']
 
 model = dict(

@@ -208,7 +208,7 @@ def test_averaged_training_resumes_exactly(run, tmp_path):
     options = AVERAGED | {'train_cfg.val_interval': 2}
     straight = run(tmp_path / 'straight', agent=False, **options)
     first = run(tmp_path / 'resumed', agent=False, **options)  # the same, then forget the second half
-    (tmp_path / 'resumed/work/iter_4.pth').unlink()
+    (tmp_path / 'resumed' / 'work' / 'iter_4.pth').unlink()
     load_from = f'{first.work_dir}/iter_2.pth'
     resumed = run(tmp_path / 'resumed', agent=False, resume=True, load_from=load_from, **options)
     a, b = checkpoint(straight, 4), checkpoint(resumed, 4)
