@@ -14,7 +14,7 @@ model = dict(
     terms=[
         dict(name='self', loss=dict(type='FusionLoss'), on='hard', space='rgb'),
         dict(name='guide', loss=dict(type='PerceptualLoss'), target='teacher', weight='agent', share=0.25),
-        dict(name='quality', loss=dict(type='QualityLoss'), on='hard'),
+        dict(name='quality', loss=dict(type='QualityLoss'), on='hard', weight=0.3),
     ],
     hard_samples=dict(type='HardSampleGenerator', ops=['blur', 'brightness', 'contrast', 'noise'], strength='agent'),
 )

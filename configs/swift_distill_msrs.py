@@ -14,20 +14,7 @@ model = dict(
         )
     ],
     terms=[
-        dict(
-            name='quality',
-            loss=dict(
-                type='QualityLoss',
-                vif=0.7,
-                vif_sum=0.7,
-                qabf=2.5,
-                ssim=0.15,
-                scd=0.4,
-                nabf=3.0,
-                target=1.5,
-                brightness=2.0,
-            ),
-        ),
+        dict(name='quality', loss=dict(type='QualityLoss')),
         dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight=10.0, share=0.25),
     ],
 )

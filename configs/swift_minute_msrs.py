@@ -5,22 +5,7 @@ _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/
 model = dict(
     type='FusionDistiller',
     student=dict(type='SwiftFuser', width=32, depth=3, context_width=24, block='depthwise', stem=1),
-    terms=[
-        dict(
-            name='quality',
-            loss=dict(
-                type='QualityLoss',
-                vif=0.7,
-                vif_sum=0.7,
-                qabf=2.5,
-                ssim=0.15,
-                scd=0.4,
-                nabf=3.0,
-                target=1.5,
-                brightness=2.0,
-            ),
-        )
-    ],
+    terms=[dict(name='quality', loss=dict(type='QualityLoss'))],
 )
 train_cfg = dict(max_iters=800, val_interval=800)
 param_scheduler = [dict(type='OneCycleLR', eta_max=6e-3, total_steps=800, pct_start=0.15, by_epoch=False)]

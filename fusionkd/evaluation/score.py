@@ -53,9 +53,9 @@ class Scorer:
         levels = fused.double().clamp(0, 1) * 255
         images = (*self.sources.split(1, dim=1), levels)
         parts = dict(
-            vif=_harmonic(fn.vif_scores(self.vif_windows, levels, cap_gain=True)),
+            vif=harmonic(fn.vif_scores(self.vif_windows, levels, cap_gain=True)),
             qabf=fn.qabf(*images, data_range=255),
-            ssim=_harmonic(fn.ssim_scores(self.ssim_windows, levels, self.form)[0]),
+            ssim=harmonic(fn.ssim_scores(self.ssim_windows, levels, self.form)[0]),
             scd=fn.scd(*images, data_range=255),
             target=fn.target_scores(self.targets, levels),
             nabf=fn.nabf(*images, data_range=255),
@@ -72,7 +72,7 @@ class Scorer:
         return {name: float(part.nanmean().nan_to_num(0.0)) for name, part in self.parts(fused).items()}
 
 
-def _harmonic(scores: Tensor) -> Tensor:
+def harmonic(scores: Tensor) -> Tensor:
     """Harmonic mean over the sources of ``(N, 2)``, 0 where one of them is not positive: ``(N,)``."""
     a, b = scores.clamp(min=0).unbind(1)
     return 2 * a * b / (a + b).clamp(min=1e-12)

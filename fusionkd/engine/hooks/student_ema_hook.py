@@ -19,7 +19,6 @@ class StudentEMAHook(EMAHook):
         momentum: share of the new weights in the end. Default 0.02.
         gamma: after this many iterations it is one half. Default 20.
         update_buffers: average batch norm's statistics, too. Default True.
-        kwargs: mmengine's.
     """
 
     # After the student file and before the checkpoint, in which weights and average change places.
@@ -31,9 +30,8 @@ class StudentEMAHook(EMAHook):
         momentum: float = 0.02,
         gamma: int = 20,
         update_buffers: bool = True,
-        **kwargs,
     ):
-        super().__init__(ema_type=ema_type, momentum=momentum, gamma=gamma, update_buffers=update_buffers, **kwargs)
+        super().__init__(ema_type=ema_type, momentum=momentum, gamma=gamma, update_buffers=update_buffers)
 
     def after_train(self, runner: Runner) -> None:
         """Leave the average in the model."""
