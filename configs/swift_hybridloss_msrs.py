@@ -1,7 +1,6 @@
-# The student of swift_minute_msrs.py under paper B's loss instead of ours. tools/sweep.py searches its weights:
-# `python tools/sweep.py configs/swift_hybridloss_msrs.py --preset hybridfusion`.
+# The student of swift_minute_msrs.py under paper B's loss, with the best of the 240 weights of its search: see docs/sweep.md.
 _base_ = ['swift_minute_msrs.py']
 
 model = dict(
-    terms=[dict(name='self', loss=dict(type='FusionLoss'))],
+    terms=[dict(name='self', loss=dict(type='FusionLoss', maximum=40, gradient=90, ssim=32, consistency=2))],
 )

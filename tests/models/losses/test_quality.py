@@ -40,6 +40,14 @@ def test_loss_is_the_weighted_distance_to_the_best(scenes):
     torch.testing.assert_close(QualityLoss(**weights, outside=8)(fused, ir, vis), expected)
 
 
+def test_every_sample_has_a_loss_of_its_own(scenes):
+    ir, vis = scenes
+    fused, loss = torch.maximum(ir, vis), QualityLoss()
+    alone = torch.stack([loss(*(x[i : i + 1] for x in (fused, ir, vis))) for i in range(len(ir))])
+    torch.testing.assert_close(loss.per_sample(fused, ir, vis), alone)
+    assert alone.std() > 0.01
+
+
 def test_parts_that_are_not_asked_for_are_not_computed(scenes):
     parts = quality_parts(scenes[0], *scenes, names=['scd'])
     assert [name for name in parts._fields if getattr(parts, name) is not None] == ['scd']
