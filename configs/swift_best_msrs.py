@@ -3,4 +3,4 @@ _base_ = ['swift_fast_msrs.py']
 
 model = dict(student=dict(width=64, depth=4, context=3, context_width=64))
 optim_wrapper = dict(optimizer=dict(lr=4e-3))
-param_scheduler = [dict(type='OneCycleLR', eta_max=4e-3, total_steps=3000, pct_start=0.15, by_epoch=False)]
+param_scheduler = [dict(type='OneCycleLR', eta_max=4e-3, total_steps=4000, pct_start=0.15, by_epoch=False)]

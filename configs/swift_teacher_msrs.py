@@ -1,5 +1,5 @@
-# Our teacher: a wide SwiftFuser under the quality loss alone, no teacher, no agent (not from a paper).
-# Better than the published networks by its objective and by its long training, not by its size: see docs/lightweight.md.
+# Our teacher, a wide SwiftFuser under the quality loss alone, no teacher, no agent (not from a paper). Its last part is
+# swift_teacher_tune_msrs.py. Better than the published networks by its objective and its long training: docs/lightweight.md.
 _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/default_runtime.py']
 
 model = dict(
