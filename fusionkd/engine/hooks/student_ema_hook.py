@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from mmengine.hooks import EMAHook
+from mmengine.model import MomentumAnnealingEMA
 from mmengine.runner import Runner
+from torch import Tensor
 
-from fusionkd.registry import HOOKS
+from fusionkd.registry import HOOKS, MODELS
+
+
+@MODELS.register_module()
+class TensorEMA(MomentumAnnealingEMA):
+    """mmengine's average with an annealed momentum, of a model whose extra states need not be tensors."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.avg_parameters = {k: v for k, v in self.avg_parameters.items() if isinstance(v, Tensor)}
 
 
 @HOOKS.register_module()
@@ -15,7 +26,7 @@ class StudentEMAHook(EMAHook):
     mmengine's own hook puts the average aside before the student file is written, and again before a test of loaded weights.
 
     Args:
-        ema_type: Default ``'MomentumAnnealingEMA'``: its share of new weights begins at 1 and falls to ``momentum``.
+        ema_type: Default ``'TensorEMA'``: its share of new weights begins at 1 and falls to ``momentum``.
         momentum: share of the new weights in the end. Default 0.02.
         gamma: after this many iterations it is one half. Default 20.
         update_buffers: average batch norm's statistics, too. Default True.
@@ -26,7 +37,7 @@ class StudentEMAHook(EMAHook):
 
     def __init__(
         self,
-        ema_type: str = 'MomentumAnnealingEMA',
+        ema_type: str = 'TensorEMA',
         momentum: float = 0.02,
         gamma: int = 20,
         update_buffers: bool = True,
