@@ -53,6 +53,7 @@ MODELS = FolderRegistry('model', parent=MMENGINE_MODELS, scope='fusionkd', locat
 HARD_SAMPLES = FolderRegistry('hard sample', scope='fusionkd', locations=['fusionkd.hard_samples'])
 AGENTS = FolderRegistry('agent', scope='fusionkd', locations=['fusionkd.rl'])
 OBSERVATIONS = FolderRegistry('observation', scope='fusionkd', locations=['fusionkd.rl'])
+PROBES = FolderRegistry('probe', scope='fusionkd', locations=['fusionkd.rl'])
 REWARDS = FolderRegistry('reward', scope='fusionkd', locations=['fusionkd.rl'])
 METRICS = FolderRegistry('metric', parent=MMENGINE_METRICS, scope='fusionkd', locations=['fusionkd.evaluation'])
 HOOKS = FolderRegistry('hook', parent=MMENGINE_HOOKS, scope='fusionkd', locations=['fusionkd.engine.hooks'])

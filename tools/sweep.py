@@ -24,6 +24,8 @@ import torch
 from mmengine.config import Config, DictAction
 
 from fusionkd.engine.config import load_config
+from fusionkd.engine.pool import run_tasks
+from fusionkd.engine.records import plain, write_json
 from fusionkd.engine.sweep import (
     METRICS,
     PRESETS,
@@ -35,7 +37,6 @@ from fusionkd.engine.sweep import (
     parse_axes,
     point_options,
     preset_axes,
-    run_tasks,
 )
 from fusionkd.evaluation.parallel_coordinates import plot_parallel_coordinates
 from fusionkd.fileio import atomic_path
@@ -139,7 +140,7 @@ def begin(args: argparse.Namespace, header: dict[str, Any], axes: list[Axis]) ->
         records = {r['task']: r for r in read_records(record_file) if 'metrics' in r}
     args.out.mkdir(parents=True, exist_ok=True)
     axes_text = {axis.name: dict(keys=axis.keys, values=axis.values) for axis in axes}
-    _write(run_file, json.dumps(header | dict(axes=axes_text), indent=1) + '\n')
+    write_json(run_file, header | dict(axes=axes_text))
     _write(record_file, ''.join(_json_line(r) for r in records.values()))
     return records
 
@@ -150,7 +151,6 @@ def sweep(args: argparse.Namespace, tasks: list[Task], plan: Plan, records: dict
     done, spent = len(tasks) - len(left), []
     if done:
         print(f'{done} of {len(tasks)} trainings were done before')
-    os.environ['OMP_NUM_THREADS'] = str(args.threads)  # of the workers, before they load their libraries
     outcomes = run_tasks(left, plan, args.workers)
     try:
         with (args.out / 'points.jsonl').open('a', encoding='utf-8') as file:
@@ -199,10 +199,7 @@ def report(args: argparse.Namespace, axes: list[Axis], header: dict, rows: list[
     text = to_markdown(args, axes, header, rows)
     _write(args.out / 'sweep.md', text)
     _write(args.out / 'sweep.csv', to_csv(axes, rows))
-    _write(
-        args.out / 'sweep.json',
-        json.dumps(_plain(dict(settings=header, score=args.score, points=rows)), indent=1) + '\n',
-    )
+    write_json(args.out / 'sweep.json', dict(settings=header, score=args.score, points=rows))
     if winner is None:
         print('no training succeeded; see points.jsonl', file=sys.stderr)
         return
@@ -348,16 +345,7 @@ def _row(cells: list) -> str:
 
 
 def _json_line(record: dict) -> str:
-    return json.dumps(_plain(record)) + '\n'
-
-
-def _plain(node: Any) -> Any:
-    """The same without numbers that JSON does not have."""
-    if isinstance(node, dict):
-        return {key: _plain(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_plain(value) for value in node]
-    return None if isinstance(node, float) and not math.isfinite(node) else node
+    return json.dumps(plain(record)) + '\n'
 
 
 def _ints(text: str) -> list[int]:

@@ -1,6 +1,8 @@
 """Pairs of images in."""
 
 from .paired import PairedFusionDataset
+from .recognition import CaptionList, ClassFolders, GroundingList
+from .recognition_transforms import ColourJitter, LoadImage, PackRecognition, RandomResizedCrop, RandomSymmetry
 from .sampler import EndlessSampler
 from .synthetic import SyntheticScenes
 from .transforms import (
@@ -13,13 +15,21 @@ from .transforms import (
 )
 
 __all__ = [
+    'CaptionList',
+    'ClassFolders',
+    'ColourJitter',
     'EndlessSampler',
+    'GroundingList',
+    'LoadImage',
     'LoadImagePair',
     'PackFusionInputs',
+    'PackRecognition',
     'PairedFusionDataset',
     'PhotometricJitter',
     'RandomCropPair',
     'RandomFlipPair',
+    'RandomResizedCrop',
+    'RandomSymmetry',
     'SensorNoise',
     'SyntheticScenes',
 ]

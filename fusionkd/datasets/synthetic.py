@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import cv2
 from mmengine.dataset import Compose
 from torch.utils.data import Dataset
 
 from fusionkd.registry import DATASETS, TRANSFORMS
 
-from .scenes import render_scene
+from .origin import load_origin
 
 
 @DATASETS.register_module()
@@ -25,7 +24,8 @@ class SyntheticScenes(Dataset):
         seed: of the whole set; sets of different seeds share no scene. Default 0.
         kind: illumination of every scene; by default each draws its own.
         name: of the set in results tables. Default ``'synthetic'``.
-        pipeline: transforms after the drawing, which adds ``ir``, ``(H, W)``, and ``vis``, ``(H, W, 3)`` RGB, both uint8.
+        pipeline: transforms after the drawing, which adds ``ir``, ``(H, W)``, and ``vis``, ``(H, W, 3)`` RGB, both uint8,
+            and their ``origin``, see :func:`load_origin`.
         cache: keep drawn scenes in memory. Default True.
     """
 
@@ -64,9 +64,12 @@ class SyntheticScenes(Dataset):
         results = self.get_data_info(index)
         pair = self._cache.get(index) if self._cache is not None else None
         if pair is None:
-            scene = render_scene(index, self.seed, self.size, self.kind)
-            pair = scene.ir, cv2.cvtColor(scene.vis, cv2.COLOR_BGR2RGB)
+            pair = load_origin(self._origin(index))
             if self._cache is not None:
                 self._cache[index] = pair
         results['ir'], results['vis'] = pair
+        results['origin'] = self._origin(index)
         return self.pipeline(results)
+
+    def _origin(self, index: int) -> dict:
+        return dict(scene=index, seed=self.seed, size=self.size, kind=self.kind)

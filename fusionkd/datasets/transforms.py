@@ -1,18 +1,22 @@
-"""Transforms of a pair; both images always go through the same geometry."""
+"""Transforms of a pair; both images always go through the same geometry.
+
+Geometric transforms write what they did to ``results['geometry']``, see :func:`replay`.
+"""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 
-import cv2
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms.utils import cache_randomness
 from mmengine.structures import BaseDataElement
 
-from fusionkd.fileio import ImageError, read_image, scale_to_unit
 from fusionkd.registry import TRANSFORMS
+
+from .origin import load_origin
 
 
 @TRANSFORMS.register_module()
@@ -21,7 +25,7 @@ class LoadImagePair(BaseTransform):
 
     8-bit images stay uint8; 16-bit and float images become float32 in [0, 1].
 
-    Adds ``ir``, ``(H, W)``, and ``vis``, ``(H, W)`` or ``(H, W, 3)``.
+    Adds ``ir``, ``(H, W)``, ``vis``, ``(H, W)`` or ``(H, W, 3)``, and their ``origin``, see :func:`load_origin`.
 
     Args:
         ir_range: values of the infrared file that become 0 and 1, such as ``(0, 16383)`` for 14-bit thermal data.
@@ -57,22 +61,52 @@ class LoadImagePair(BaseTransform):
                 self._cache[key] = pair
                 self._cached_bytes += size
         results['ir'], results['vis'] = pair
+        results['origin'] = self._origin(*key)
         return results
 
     def _load(self, ir_path: str, vis_path: str) -> tuple[np.ndarray, np.ndarray]:
-        ir, vis = read_image(ir_path), read_image(vis_path)
-        if ir.shape[:2] != vis.shape[:2]:
-            raise ImageError(
-                f'{ir_path} is {ir.shape[1]} x {ir.shape[0]} and {vis_path} is {vis.shape[1]} x {vis.shape[0]} pixels: '
-                'register and resize the pair first'
-            )
-        if ir.ndim == 3:
-            ir = cv2.cvtColor(ir, cv2.COLOR_RGB2GRAY)
-        return _prepare(ir, self.ir_range, ir_path), _prepare(vis, self.vis_range, vis_path)
+        return load_origin(self._origin(ir_path, vis_path))
+
+    def _origin(self, ir_path: str, vis_path: str) -> dict:
+        return dict(ir_path=ir_path, vis_path=vis_path, ir_range=self.ir_range, vis_range=self.vis_range)
 
 
-def _prepare(image: np.ndarray, value_range: tuple[float, float] | None, path: str) -> np.ndarray:
-    return image if image.dtype == np.uint8 and value_range is None else scale_to_unit(image, value_range, path)
+def replay(image: np.ndarray, geometry: Sequence[tuple] = ()) -> np.ndarray:
+    """Put another image through the geometry of a pair.
+
+    Args:
+        image: ``(H, W)`` or ``(H, W, C)``, as large as the pair was when it was loaded.
+        geometry: steps in order: ``('crop', y, x, height, width)``, which enlarges smaller images by reflection at the
+            bottom and right first, ``('flip_x',)``, left to right, or ``('flip_y',)``. This is ``geometry`` of a sample.
+
+    Returns:
+        What the geometric transforms of the pipeline would have made of it.
+
+    Example:
+        >>> replay(np.arange(6).reshape(2, 3), [('crop', 0, 1, 2, 2), ('flip_x',)]).tolist()
+        [[2, 1], [5, 4]]
+    """
+    for name, *numbers in geometry:
+        image = _STEPS[name](image, *numbers)
+    return image
+
+
+def _crop(image: np.ndarray, y: int, x: int, height: int, width: int) -> np.ndarray:
+    pad = [(0, max(height - image.shape[0], 0)), (0, max(width - image.shape[1], 0))]
+    if pad != [(0, 0), (0, 0)]:
+        image = np.pad(image, pad + [(0, 0)] * (image.ndim - 2), mode='symmetric')
+    return image[y : y + height, x : x + width]
+
+
+_STEPS = {'crop': _crop, 'flip_x': lambda image: image[:, ::-1], 'flip_y': lambda image: image[::-1]}
+
+
+def _move(results: dict, step: tuple) -> dict:
+    """Apply one geometric step to both images and write it down."""
+    for key in ('ir', 'vis'):
+        results[key] = replay(results[key], [step])
+    results['geometry'] = (*results.get('geometry', ()), step)
+    return results
 
 
 @TRANSFORMS.register_module()
@@ -93,15 +127,8 @@ class RandomCropPair(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Crop ``ir`` and ``vis``."""
         h, w = results['ir'].shape[:2]
-        pad = [(0, max(self.size[0] - h, 0)), (0, max(self.size[1] - w, 0))]
-        if pad != [(0, 0), (0, 0)]:
-            for key in ('ir', 'vis'):
-                results[key] = np.pad(results[key], pad + [(0, 0)] * (results[key].ndim - 2), mode='symmetric')
-            h, w = results['ir'].shape[:2]
-        y, x = self._corner(h, w)
-        for key in ('ir', 'vis'):
-            results[key] = results[key][y : y + self.size[0], x : x + self.size[1]]
-        return results
+        y, x = self._corner(max(h, self.size[0]), max(w, self.size[1]))
+        return _move(results, ('crop', y, x, *self.size))
 
 
 @TRANSFORMS.register_module()
@@ -123,12 +150,9 @@ class RandomFlipPair(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Flip ``ir`` and ``vis`` or leave them."""
-        horizontal, vertical = self._draw()
-        for key in ('ir', 'vis'):
-            if horizontal:
-                results[key] = results[key][:, ::-1]
-            if vertical:
-                results[key] = results[key][::-1]
+        for flip, drawn in zip(('flip_x', 'flip_y'), self._draw(), strict=True):
+            if drawn:
+                _move(results, (flip,))
         return results
 
 
@@ -195,10 +219,10 @@ class PackFusionInputs(BaseTransform):
     """Arrays to tensors: ``dict(inputs=dict(ir, vis), data_samples=BaseDataElement)``.
 
     ``ir`` is ``(1, H, W)``, ``vis`` ``(1 or 3, H, W)``, uint8 or float32 in [0, 1]. The sample's metainfo holds ``name``,
-    ``set_name`` and the paths where there are any.
+    ``set_name``, the paths where there are any, and ``origin`` and ``geometry``, which say how the pair came about.
     """
 
-    META_KEYS = ('name', 'set_name', 'ir_path', 'vis_path')
+    META_KEYS = ('name', 'set_name', 'ir_path', 'vis_path', 'origin', 'geometry')
 
     def transform(self, results: dict) -> dict:
         """Pack one pair."""

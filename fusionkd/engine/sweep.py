@@ -1,26 +1,19 @@
 """One training for every point of a grid, each student measured on validation pairs.
 
-The parent hands out points and keeps the record; a worker process lives as long as the sweep, so that the interpreter, the
-libraries, the decoded images and the prepared validation pairs are paid for once.
+Workers of :mod:`fusionkd.engine.pool` keep the decoded images and the prepared validation pairs from one point to the next.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import itertools
 import json
 import math
-import multiprocessing
 import random
-import signal
 import tempfile
 import time
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +26,14 @@ from mmengine.runner import Runner
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from fusionkd.datasets.identity import pair_identities
 from fusionkd.engine.config import load_config
+from fusionkd.engine.pool import short_message
+from fusionkd.engine.records import digest
 from fusionkd.engine.runner import FusionRunner
 from fusionkd.evaluation import Scorer, evaluate, get_protocol, prepare_sources
 from fusionkd.evaluation.images import as_batch, quantise, to_gray
+from fusionkd.ops.crop import centre_crop
 from fusionkd.registry import DATASETS, RUNNERS
 
 METRICS = ('VIF', 'Qabf', 'SSIM', 'SCD', 'Nabf')
@@ -159,6 +156,10 @@ class Plan:
         """The recipe with the plan's options and more of them."""
         return load_config(self.config, {**self.options, **(options or {})}, self.data_root)
 
+    def make_trainer(self) -> Trainer:
+        """For a worker of a pool."""
+        return Trainer(self)
+
     def describe(self) -> dict[str, Any]:
         """What decides the numbers besides a point; a sweep may only be resumed where it is the same."""
         config = self.load()
@@ -167,7 +168,7 @@ class Plan:
         pairs = ValidationPairs(config, self.val_pairs, self.val_crop)
         return dict(
             recipe=Path(self.config).name,
-            recipe_hash=hashlib.sha1(json.dumps(recipe, sort_keys=True, default=str).encode()).hexdigest()[:12],
+            recipe_hash=digest(recipe),
             iterations=config.train_cfg.max_iters,
             protocol=pairs.protocol.key,
             val_names=pairs.names,
@@ -183,13 +184,13 @@ def check_parts(config: Config) -> None:
     """
     if not config.get('val_dataloader'):
         raise ValueError('the recipe has no val_dataloader, and a sweep is never measured on a test set')
-    names = _identities(DATASETS.build(config.val_dataloader.dataset))
+    names = pair_identities(DATASETS.build(config.val_dataloader.dataset))
     for part in ('test', 'train'):
         loader = config.get(f'{part}_dataloader') or {}
         if 'dataset' not in loader:
             continue
         try:
-            shared = sorted(names & _identities(DATASETS.build(loader['dataset'])))
+            shared = sorted(names & pair_identities(DATASETS.build(loader['dataset'])))
         except FileNotFoundError:
             if part == 'train':
                 raise
@@ -246,7 +247,7 @@ class ValidationPairs:
         return result
 
     def _prepare(self, inputs: Mapping[str, Tensor]) -> tuple:
-        ir, vis = (_unit(_centre(inputs[key], self.crop)) for key in ('ir', 'vis'))
+        ir, vis = (_unit(centre_crop(inputs[key], self.crop)) for key in ('ir', 'vis'))
         return ir, vis, prepare_sources(ir, vis, self.protocol, METRICS, 1), Scorer(_luma(ir), _luma(vis))
 
 
@@ -324,18 +325,22 @@ class Trainer:
         self.pairs = ValidationPairs(plan.load(), plan.val_pairs, plan.val_crop)
         self.count = 0
 
+    def run_task(self, task: Task) -> dict[str, Any]:
+        """As :meth:`run`."""
+        return self.run(task.options, task.seed)
+
     def run(self, options: Mapping[str, Any], seed: int) -> dict[str, Any]:
         """Metrics of the trained student and the seconds they took, or ``error``."""
         start = time.perf_counter()
         self.count += 1
-        clock = _TrainClock()
+        clock = TrainClock()
         try:
             with tempfile.TemporaryDirectory(prefix='sweep_') as folder:
                 student = self._train(options, seed, clock, folder)
             trained = time.perf_counter()
             metrics = self.pairs.measure(student)
         except Exception as error:  # whatever a point does, the next one is tried
-            return dict(error=_message(error), seconds=dict(total=time.perf_counter() - start))
+            return dict(error=short_message(error), seconds=dict(total=time.perf_counter() - start))
         end = time.perf_counter()
         seconds = dict(
             total=end - start,
@@ -346,29 +351,47 @@ class Trainer:
         return dict(metrics=metrics, seconds={k: round(v, 4) for k, v in seconds.items()})
 
     def _train(self, options: Mapping[str, Any], seed: int, clock: Hook, folder: str) -> torch.nn.Module:
-        config = self.plan.load({**options, 'randomness.seed': seed})
-        config = quiet(config, folder, f'sweep_{self.count}')
-        loader = config.train_dataloader
-        if 'dataset' in loader:
-            loader['dataset'] = dict(type='KeptDataset', dataset=loader['dataset'], role='train')
-        runner = QuietRunner.from_cfg(config)
-        runner.register_hook(clock, priority='VERY_HIGH')
-        runner.train()
-        for manager in (type(runner.logger), type(runner.message_hub), type(runner.visualizer)):
-            manager._instance_dict.pop(runner.experiment_name, None)  # mmengine keeps them for the process's life
+        config = quiet(self.plan.load({**options, 'randomness.seed': seed}), folder, f'sweep_{self.count}')
+        runner = train_quietly(config, [clock])
         return getattr(runner.model, 'module', runner.model).student
 
 
-class _TrainClock(Hook):
-    """Seconds between the first iteration and the end of the training."""
+def train_quietly(config: Config, hooks: Sequence[Hook] = ()) -> Runner:
+    """Train what :func:`quiet` made; training images stay in memory for the next run of this process.
+
+    Args:
+        config: changed in place.
+        hooks: called before all others.
+
+    Returns:
+        The Runner, after the training.
+    """
+    loader = config.train_dataloader
+    if 'dataset' in loader:
+        loader['dataset'] = dict(type='KeptDataset', dataset=loader['dataset'], role='train')
+    runner = QuietRunner.from_cfg(config)
+    for hook in hooks:
+        runner.register_hook(hook, priority='VERY_HIGH')
+    try:
+        runner.train()
+    finally:
+        for manager in (type(runner.logger), type(runner.message_hub), type(runner.visualizer)):
+            manager._instance_dict.pop(runner.experiment_name, None)  # mmengine keeps them for the process's life
+    return runner
+
+
+class TrainClock(Hook):
+    """Seconds between the first iteration and the end of the training, and the process's CPU seconds."""
 
     seconds = 0.0
+    cpu_seconds = 0.0
 
     def before_train(self, runner: Runner) -> None:
-        self._start = time.perf_counter()
+        self._start = time.perf_counter(), time.process_time()
 
     def after_train(self, runner: Runner) -> None:
-        self.seconds = time.perf_counter() - self._start
+        self.seconds = time.perf_counter() - self._start[0]
+        self.cpu_seconds = time.process_time() - self._start[1]
 
 
 @dataclass(frozen=True)
@@ -383,90 +406,6 @@ class Task:
     def key(self) -> str:
         """What tells it from the others of a sweep."""
         return json.dumps([self.options, self.seed], sort_keys=True, default=str)
-
-
-def run_tasks(tasks: Sequence[Task], plan: Plan, workers: int = 1) -> Iterator[tuple[Task, dict[str, Any]]]:
-    """Run tasks in processes of their own and yield each with its outcome, as they finish.
-
-    A worker that dies takes its own task with it and no other; another worker takes its place.
-
-    Args:
-        tasks: in the order they are begun.
-        plan: what they share.
-        workers: processes.
-
-    Yields:
-        The task, and what :meth:`Trainer.run` returned, or ``error`` where the process died.
-
-    Raises:
-        RuntimeError: a worker could not begin.
-    """
-    queue = list(reversed(tasks))
-    crew: dict[Connection, _Worker] = {}
-    try:
-        while queue or crew:
-            while queue and len(crew) < workers:
-                worker = _Worker(plan)
-                worker.give(queue.pop())
-                crew[worker.pipe] = worker
-            for pipe in wait(list(crew)):
-                worker = crew[pipe]
-                try:
-                    outcome = pipe.recv()
-                except (EOFError, OSError):
-                    del crew[pipe]
-                    yield worker.task, dict(error=worker.bury(), seconds={})
-                    continue
-                if 'unable' in outcome:
-                    raise RuntimeError(outcome['unable'])
-                yield worker.task, outcome
-                if queue:
-                    worker.give(queue.pop())
-                else:
-                    del crew[pipe]
-                    worker.bury()
-    finally:
-        for worker in crew.values():
-            worker.process.terminate()
-
-
-class _Worker:
-    """A process and the task it is at."""
-
-    def __init__(self, plan: Plan):
-        context = multiprocessing.get_context('spawn')  # forking a process that has used torch may hang
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_work, args=(theirs, plan), daemon=True)
-        self.process.start()
-        theirs.close()
-
-    def give(self, task: Task) -> None:
-        self.task = task
-        with contextlib.suppress(OSError):  # where it has died, the next receive will tell
-            self.pipe.send((task.options, task.seed))
-
-    def bury(self) -> str:
-        """Close the pipe, which ends a living process, and say how it ended."""
-        self.pipe.close()
-        self.process.join()
-        return f'the worker died (exit code {self.process.exitcode})'
-
-
-def _work(pipe: Connection, plan: Plan) -> None:
-    """The life of a worker."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends it
-    warnings.filterwarnings('ignore', 'Multi-processing start method')  # mmengine's, at every Runner
-    try:
-        torch.set_num_threads(plan.threads)
-        trainer = Trainer(plan)
-    except Exception as error:
-        pipe.send(dict(unable=_message(error)))
-        return
-    try:
-        while True:
-            pipe.send(trainer.run(*pipe.recv()))
-    except (EOFError, OSError):
-        return  # no more tasks, or no parent
 
 
 def _nodes(node: Any, path: str) -> Iterator[tuple[str, dict]]:
@@ -489,21 +428,6 @@ def _short(keys: Sequence[str]) -> list[str]:
     return list(keys)
 
 
-def _identities(dataset: Any) -> set[str]:
-    """What the pairs of a dataset are known by: the infrared file, or the name where there is none."""
-    if hasattr(dataset, 'datasets'):
-        return set().union(*(_identities(part) for part in dataset.datasets))
-    infos = (dataset.get_data_info(i) for i in range(len(dataset)))
-    return {str(Path(info['ir_path']).resolve()) if 'ir_path' in info else info['name'] for info in infos}
-
-
-def _centre(image: Tensor, size: int) -> Tensor:
-    if not size:
-        return image
-    top, left = (max(side - size, 0) // 2 for side in image.shape[-2:])
-    return image[..., top : top + size, left : left + size]
-
-
 def _unit(image: Tensor) -> Tensor:
     return image.float() / 255 if image.dtype == torch.uint8 else image.float()
 
@@ -511,8 +435,3 @@ def _unit(image: Tensor) -> Tensor:
 def _luma(image: Tensor) -> Tensor:
     """Rounded luma in [0, 1], ``(1, 1, H, W)``: what the balanced score is defined on."""
     return to_gray(quantise(as_batch('image', image, 1)), 'exact') / 255
-
-
-def _message(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f'{type(error).__name__}: {lines[0] if lines else ""}'[:300]

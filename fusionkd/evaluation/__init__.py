@@ -3,6 +3,7 @@
 from .folders import ImageSet, evaluate_folders, save_report
 from .fusion_metric import FusionMetric
 from .protocols import METRICS, PROTOCOLS, MetricInfo, Protocol, get_protocol
+from .recognition_metric import ClassificationMetric, GroundingMetric, RetrievalMetric
 from .score import Scorer
 from .scoring import Sources, evaluate, prepare_sources
 from .tables import LeftOut, ResultTable, Row
@@ -12,12 +13,15 @@ __all__ = [
     'METRICS',
     'PROTOCOLS',
     'TRIVIAL',
+    'ClassificationMetric',
     'FusionMetric',
+    'GroundingMetric',
     'ImageSet',
     'LeftOut',
     'MetricInfo',
     'Protocol',
     'ResultTable',
+    'RetrievalMetric',
     'Row',
     'Scorer',
     'Sources',

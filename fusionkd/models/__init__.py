@@ -1,6 +1,6 @@
-"""Fusers, distillers, losses and the data preprocessor."""
+"""Fusers, recognisers, distillers, losses and data preprocessors."""
 
-from . import distillers, fusers, losses
+from . import classifiers, distillers, fusers, losses
 from .preprocessor import FusionPreprocessor
 
-__all__ = ['FusionPreprocessor', 'distillers', 'fusers', 'losses']
+__all__ = ['FusionPreprocessor', 'classifiers', 'distillers', 'fusers', 'losses']

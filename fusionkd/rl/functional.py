@@ -2,36 +2,70 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 
 def generalized_advantages(
-    rewards: Tensor, values: Tensor, dones: Tensor, last_value: Tensor, gamma: float = 0.99, lam: float = 0.95
+    rewards: Tensor,
+    values: Tensor,
+    next_values: Tensor,
+    dones: Tensor,
+    truncations: Tensor | None = None,
+    gamma: float = 0.99,
+    lam: float = 0.95,
 ) -> Tensor:
-    """Generalised advantage estimation (Schulman et al., ICLR 2016).
+    """Generalised advantage estimation (Schulman et al., ICLR 2016, equation 16).
 
     Args:
         rewards: ``(T, ...)``, reward of step t.
         values: ``(T, ...)``, value of the state in which step t was taken.
-        dones: ``(T, ...)``, 1 where the episode ended with step t.
-        last_value: ``(...)``, value of the state after the last step.
+        next_values: ``(T, ...)``, value of the state to which it led; not used where ``dones`` is 1.
+        dones: ``(T, ...)``, 1 where the episode came to its end with step t: nothing follows.
+        truncations: ``(T, ...)``, 1 where it was cut short after step t: what would have followed counts by its value.
+            Default nowhere.
         gamma: discount in [0, 1]. Default 0.99.
         lam: in [0, 1]; 0 is the one-step error, 1 the discounted return minus the value. Default 0.95.
 
     Returns:
         ``(T, ...)`` advantages; adding ``values`` gives the returns to regress on.
     """
-    advantages = torch.zeros_like(rewards)
-    running = torch.zeros_like(last_value)
-    next_value = last_value
-    for t in reversed(range(len(rewards))):
-        alive = 1 - dones[t]
-        delta = rewards[t] + gamma * alive * next_value - values[t]
-        running = delta + gamma * lam * alive * running
+    alive = 1 - dones
+    errors = rewards + gamma * alive * next_values - values
+    decay = gamma * lam * (alive if truncations is None else alive * (1 - truncations))
+    advantages = torch.empty_like(errors)
+    running = torch.zeros_like(errors[0])
+    for t in reversed(range(len(errors))):
+        running = errors[t] + decay[t] * running
         advantages[t] = running
-        next_value = values[t]
     return advantages
+
+
+def group_relative_advantages(rewards: Tensor, scale: bool = False) -> Tensor:
+    """Reward minus the mean of its group.
+
+    Args:
+        rewards: ``(..., G)``, G answers to the same question.
+        scale: divide by the group's standard deviation, as GRPO does (Shao et al., 2024); Dr.GRPO (Liu et al., 2025) and
+            paper D do not, since it inflates questions on which all answers earn nearly the same. Default False.
+
+    Returns:
+        ``(..., G)``.
+    """
+    advantages = rewards - rewards.mean(-1, keepdim=True)
+    return advantages / (rewards.std(-1, unbiased=False, keepdim=True) + 1e-8) if scale else advantages
+
+
+def reinforce_loss(log_prob: Tensor, advantages: Tensor) -> Tensor:
+    """REINFORCE (Williams, 1992) as a loss: its gradient is minus the policy gradient.
+
+    Args:
+        log_prob: ``(N,)`` of the sampled actions.
+        advantages: ``(N,)``, reward or return minus a baseline; no gradient flows into them.
+    """
+    return -(log_prob * advantages.detach()).mean()
 
 
 def clipped_policy_loss(
@@ -53,23 +87,119 @@ def clipped_policy_loss(
     loss = -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
     with torch.no_grad():
         stats = dict(
-            approx_kl=((ratio - 1) - log_ratio).mean().item(),
+            approx_kl=estimate_kl(old_log_prob, log_prob).mean().item(),
             clipfrac=((ratio - 1).abs() > clip).float().mean().item(),
         )
     return loss, stats
 
 
-def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float = 0.2) -> Tensor:
+def group_policy_loss(
+    log_prob: Tensor,
+    old_log_prob: Tensor,
+    reference_log_prob: Tensor,
+    rewards: Tensor,
+    clip: float = 0.2,
+    beta: float = 0.01,
+) -> tuple[Tensor, dict[str, float]]:
+    """Dr.GRPO objective of paper D as a loss: clipped, group-relative, tied to a reference policy.
+
+    ``-mean(min(r A, clip(r, 1 - eps, 1 + eps) A)) + beta KL(policy || reference)``, with r the ratio of the policy to the
+    one that is being improved and A the reward minus the group's mean. The mean over a group of 2G answers is paper D's
+    1/(2G) times the sum. The divergence is estimated by k3.
+
+    Args:
+        log_prob: ``(..., G)`` under the policy being trained.
+        old_log_prob: ``(..., G)`` under the policy as it was when the answers were drawn (paper D also uses it for answers
+            of teachers).
+        reference_log_prob: ``(..., G)`` under the fixed starting point.
+        rewards: ``(..., G)``.
+        clip: eps. Default 0.2 (paper D).
+        beta: weight of the divergence. Default 0.01 (paper D).
+
+    Returns:
+        Scalar loss, and ``approx_kl``, ``clipfrac`` and ``reference_kl``.
+    """
+    loss, stats = clipped_policy_loss(log_prob, old_log_prob, group_relative_advantages(rewards), clip)
+    divergence = estimate_kl(log_prob, reference_log_prob).mean()
+    return loss + beta * divergence, stats | dict(reference_kl=divergence.item())
+
+
+def estimate_kl(log_prob: Tensor, other_log_prob: Tensor, kind: str = 'k3') -> Tensor:
+    """Estimate KL(p || q) from samples of p (Schulman, "Approximating KL divergence", 2020).
+
+    With ``r = q / p``: k1 = -log r is unbiased and of high variance, k2 = (log r)^2 / 2 is biased and of low variance,
+    k3 = (r - 1) - log r is unbiased, of low variance and never negative.
+
+    Args:
+        log_prob: log p of the samples, any shape.
+        other_log_prob: log q of the same samples.
+        kind: ``'k1'``, ``'k2'`` or ``'k3'``. Default ``'k3'``.
+
+    Returns:
+        One estimate per sample; their mean estimates the divergence.
+
+    Raises:
+        ValueError: unknown kind.
+    """
+    log_ratio = other_log_prob - log_prob
+    if kind == 'k1':
+        return -log_ratio
+    if kind == 'k2':
+        return 0.5 * log_ratio.square()
+    if kind == 'k3':
+        return log_ratio.exp() - 1 - log_ratio
+    raise ValueError(f"kind must be 'k1', 'k2' or 'k3', got {kind!r}")
+
+
+def categorical_kl(logits: Tensor, other_logits: Tensor) -> Tensor:
+    """Exact KL(p || q) of categorical distributions given as logits ``(..., K)``; returns ``(...)``."""
+    log_p, log_q = logits.log_softmax(-1), other_logits.log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)
+
+
+def categorical_entropy(logits: Tensor) -> Tensor:
+    """Entropy in nats of categorical distributions given as logits ``(..., K)``; returns ``(...)`` in [0, log K]."""
+    log_p = logits.log_softmax(-1)
+    return -(log_p.exp() * log_p).sum(-1)
+
+
+def categorical_log_prob(logits: Tensor, index: Tensor) -> Tensor:
+    """Log-probability of the options ``index`` ``(...)``, integers, under logits ``(..., K)``; returns ``(...)``."""
+    return logits.log_softmax(-1).gather(-1, index[..., None])[..., 0]
+
+
+def normal_kl(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
+    """Exact KL(p || q) of normal distributions, elementwise; sum over independent dimensions."""
+    variance_ratio = (2 * (log_std - other_log_std)).exp()
+    distance = ((mean - other_mean) / other_log_std.exp()).square()
+    return 0.5 * (variance_ratio + distance - 1) + other_log_std - log_std
+
+
+def normal_entropy(log_std: Tensor) -> Tensor:
+    """Entropy in nats of normal distributions, elementwise."""
+    return log_std + 0.5 * math.log(2 * math.pi * math.e)
+
+
+def normal_log_prob(mean: Tensor, log_std: Tensor, sample: Tensor) -> Tensor:
+    """Log-density of ``sample`` under normal distributions, elementwise."""
+    return -0.5 * ((sample - mean) / log_std.exp()).square() - log_std - 0.5 * math.log(2 * math.pi)
+
+
+def clipped_value_loss(values: Tensor, old_values: Tensor, returns: Tensor, clip: float | None = 0.2) -> Tensor:
     """Half the squared error of the value, not rewarded for moving further than ``clip`` in one update.
 
     Args:
         values: ``(N,)`` predicted now.
         old_values: ``(N,)`` predicted when the actions were sampled.
         returns: ``(N,)`` targets.
-        clip: largest rewarded change; values and returns should have a standard deviation near 1. Default 0.2.
+        clip: largest rewarded change; values and returns should have a standard deviation near 1. Default 0.2; ``None``
+            is the plain squared error.
     """
-    clipped = old_values + (values - old_values).clamp(-clip, clip)
-    return 0.5 * torch.maximum((values - returns).square(), (clipped - returns).square()).mean()
+    error = (values - returns).square()
+    if clip is not None:
+        clipped = old_values + (values - old_values).clamp(-clip, clip)
+        error = torch.maximum(error, (clipped - returns).square())
+    return 0.5 * error.mean()
 
 
 def explained_variance(predictions: Tensor, targets: Tensor) -> float:
@@ -84,24 +214,28 @@ def explained_variance(predictions: Tensor, targets: Tensor) -> float:
 
 
 class RunningMoments:
-    """Mean and variance of a stream of vectors, numerically stable (Welford), to normalise it online.
+    """Mean and variance of a stream of vectors, numerically stable, to normalise it online.
+
+    Batches are merged by the formula of Chan et al. (1979), of which Welford's is the case of one vector.
 
     Args:
         size: length of the vectors.
     """
 
     def __init__(self, size: int):
-        self.count = 0.0
+        self.count = torch.zeros((), dtype=torch.float64)
         self.mean = torch.zeros(size, dtype=torch.float64)
         self.m2 = torch.zeros(size, dtype=torch.float64)
 
     def update(self, x: Tensor) -> None:
-        """Count one vector ``(size,)``."""
-        x = x.double()
-        self.count += 1
-        delta = x - self.mean
-        self.mean = self.mean + delta / self.count
-        self.m2 = self.m2 + delta * (x - self.mean)
+        """Count one vector ``(size,)`` or several ``(N, size)``."""
+        x = x.double().reshape(-1, len(self.mean))
+        total = self.count + len(x)
+        mean = x.mean(0)
+        delta = mean - self.mean
+        self.m2 = self.m2 + (x - mean).square().sum(0) + delta.square() * (self.count * len(x) / total)
+        self.mean = self.mean + delta * (len(x) / total)
+        self.count = total
 
     @property
     def std(self) -> Tensor:
@@ -112,10 +246,10 @@ class RunningMoments:
         """``(x - mean) / std`` of ``(..., size)`` as float32, clipped to ``[-clip, clip]``."""
         return ((x.double() - self.mean) / (self.std + 1e-8)).clamp(-clip, clip).float()
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Tensor]:
         """Everything needed to go on."""
-        return dict(count=self.count, mean=self.mean.clone(), m2=self.m2.clone())
+        return dict(count=self.count.clone(), mean=self.mean.clone(), m2=self.m2.clone())
 
-    def load_state_dict(self, state: dict) -> None:
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Go on from :meth:`state_dict`."""
-        self.count, self.mean, self.m2 = state['count'], state['mean'].clone(), state['m2'].clone()
+        self.count, self.mean, self.m2 = (state[key].clone() for key in ('count', 'mean', 'm2'))

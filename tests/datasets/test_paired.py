@@ -124,10 +124,10 @@ def test_the_cache_keeps_pixels_up_to_its_limit(tmp_path, monkeypatch):
         **root, pipeline=[dict(type='LoadImagePair', cache_mb=2.5 * one), dict(type='PackFusionInputs')]
     )
     reads = []
-    from fusionkd.datasets import transforms
+    from fusionkd.datasets import origin
 
-    original = transforms.read_image
-    monkeypatch.setattr(transforms, 'read_image', lambda path: reads.append(path) or original(path))
+    original = origin.read_image
+    monkeypatch.setattr(origin, 'read_image', lambda path: reads.append(path) or original(path))
     first = [data[i]['inputs']['vis'] for i in range(4)]
     second = [data[i]['inputs']['vis'] for i in range(4)]
     assert len(reads) == 8 + 4

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from fusionkd.datasets import PackFusionInputs, PhotometricJitter, RandomCropPair, RandomFlipPair, SensorNoise
+from fusionkd.datasets.transforms import replay
 
 
 @pytest.fixture
@@ -70,3 +71,15 @@ def test_packing(results):
     assert out['inputs']['ir'].shape == (1, 12, 16) and out['inputs']['vis'].shape == (3, 12, 16)
     assert out['inputs']['ir'].dtype == torch.uint8
     assert out['data_samples'].metainfo == dict(name='x', set_name='s')
+
+
+def test_geometry_is_written_down_and_can_be_replayed(results):
+    np.random.seed(0)
+    whole = results['ir'].copy()
+    for size in (8, (20, 10), (12, 16)):
+        out = RandomFlipPair(0.5, 0.5)(RandomFlipPair(0.5, 0.5)(RandomCropPair(size)(dict(results))))
+        assert np.array_equal(replay(whole, out['geometry']), out['ir'])
+        assert np.array_equal(replay(np.dstack([whole] * 3), out['geometry']), out['vis'])
+        packed = PackFusionInputs()(out)
+        assert packed['data_samples'].metainfo['geometry'] == out['geometry'] and 'geometry' not in results
+    assert replay(whole) is whole

@@ -96,6 +96,97 @@ def test_two_and_two_iterations_equal_four(run, tmp_path, agent):
     assert logs[0] == logs[1] and len(logs[0].splitlines()) == 5
 
 
+EVERYTHING = {
+    'model.teachers': [dict(type='ToyFuser', channels=3, name='a'), dict(type='ToyFuser', channels=2, name='b')],
+    'model.terms': [
+        dict(name='self', loss=dict(type='FusionLoss', window=11), on='hard'),
+        dict(name='clean', loss=dict(type='FusionLoss', window=11)),
+        dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent'),
+    ],
+    'train_cfg.val_interval': 6,
+    'default_hooks.checkpoint.interval': 3,
+    'param_scheduler': [dict(type='ExponentialLR', gamma=0.9, by_epoch=False)],
+}
+STAGES = [dict(name='warmup', until=0.8, weights=dict(guide=0.5)), dict(name='rest', hard=dict(op='blur'))]
+
+
+def everything(folder):
+    """An agent with every control, one for samples, stages and averaged weights."""
+    probe = dict(
+        dataset=dict(
+            type='PairedFusionDataset',
+            data_root=str(folder),
+            part='val',
+            val_every=2,
+            pipeline=[dict(type='LoadImagePair'), dict(type='PackFusionInputs')],
+        ),
+        num=2,
+        size=48,
+        degraded=dict(ops=['rain', 'smoke']),
+    )
+    controls = ('guide', 'hard_strength', 'hard_op', 'hard_share', 'teacher', 'end_stage')
+    observation = ['StudentPerformance', 'TeacherGap', 'TermLosses', 'LastAction', 'CurrentStage', 'Progress']
+    observation += [
+        dict(type='ProbeMetrics', metrics=['MI'], every=2),
+        dict(type='GradientAlignment', every=2),
+        dict(type='GeneralisationGap', every=3),
+        dict(type='FeatureGap', tap_s='body', tap_t='body'),
+    ]
+    rewards = [dict(type='ScoreGain', detrend=True), dict(type='GeneralisationGain'), dict(type='Cost')]
+    agent = dict(
+        type='AgentHook',
+        interval=1,
+        agent=dict(type='PPOAgent', rollout=2, minibatches=1),
+        probe=probe,
+        observation=observation,
+        reward=dict(type='Rewards', rewards=rewards),
+        actions=dict.fromkeys(controls) | dict(lr=(0.5, 2.0)),
+        smoothing=0.5,
+        sample_agent=dict(agent=dict(type='PPOAgent', rollout=4, seed=3)),
+    )
+    return {'custom_hooks': [dict(type='StudentEMAHook'), dict(type='StageHook', stages=STAGES, min_length=0.3), agent]}
+
+
+def test_a_run_with_everything_resumes_exactly(run, tmp_path, scene_folder):
+    """3 + 3 iterations are 6: both agents, what they know of every sample, the stage, the rate, the averaged weights."""
+    options = EVERYTHING | everything(scene_folder) | dict(iters=6)
+    straight = run(tmp_path / 'straight', agent=False, **options)
+    first = run(tmp_path / 'resumed', agent=False, **options)
+    (tmp_path / 'resumed/work/iter_6.pth').unlink()
+    resumed = run(tmp_path / 'resumed', agent=False, resume=True, load_from=f'{first.work_dir}/iter_3.pth', **options)
+    a, b = checkpoint(straight, 6), checkpoint(resumed, 6)
+    for key in ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'agent', 'stages', 'random_state'):
+        assert same(a[key], b[key]), key
+    logs = [(tmp_path / name / 'work/agent.jsonl').read_text() for name in ('straight', 'resumed')]
+    assert logs[0] == logs[1]
+
+    decisions = [json.loads(line) for line in logs[0].splitlines()]
+    assert {d['stage'] for d in decisions} == {'warmup', 'rest'}
+    assert straight.model.hard_samples.op == 'blur'  # the stage's, whatever the agent wants
+    assert straight.model.terms['guide'].weight == decisions[-2]['action']['guide']
+    assert decisions[1]['samples'].keys() >= {'hard_strength'} and decisions[0]['samples'] == {}
+    assert any('learning/loss' in d['samples'] for d in decisions)
+    assert len(a['agent']['samples']['visits']) == 7  # all pairs of the training part
+    # the checkpoint has the scheduled rate, though the agent trains with another
+    assert a['optimizer']['param_groups'][0]['lr'] == pytest.approx(3e-3 * 0.9**5)  # mmengine's do not step at the end
+    assert len({d['action']['lr'] for d in decisions[:-1]}) > 1
+
+
+def test_the_agent_measures_the_averaged_weights(run, tmp_path, scene_folder):
+    scores = []
+    for averaged in (True, False):
+        hooks = everything(scene_folder)['custom_hooks']
+        hooks[2] |= dict(agent=dict(type='FixedAgent'), sample_agent=None, interval=4)
+        hooks[2]['probe'] |= dict(averaged=averaged)
+        hooks[0] |= dict(momentum=0.001, gamma=1)
+        runner = run(tmp_path / str(averaged), agent=False, **EVERYTHING | dict(custom_hooks=hooks, iters=4))
+        hook = next(h for h in runner.hooks if type(h).__name__ == 'AgentHook')
+        scores.append(hook.scheduler.decisions[-1].score)
+        own, _ = hook.scheduler.probe.measure(runner.model.student)  # which the average has been left in
+        assert (own['score'] == scores[-1]) == averaged
+    assert scores[0] != scores[1]
+
+
 def test_a_checkpoint_holds_no_teacher_and_no_perceptual_network(run, tmp_path):
     term = dict(name='vgg', loss=dict(type='PerceptualLoss', layers=['conv1_1'], weights=None), target='teacher')
     runner = run(tmp_path, iters=2, agent=False, **{'model.terms.1': term})
@@ -113,7 +204,8 @@ def test_outputs_of_a_run(run, tmp_path):
     decisions = [json.loads(line) for line in (work / 'agent.jsonl').read_text().splitlines()]
     assert [d['step'] for d in decisions] == [0, 1, 2, 3, 4]
     assert decisions[0]['reward'] is None and all(d['reward'] is not None for d in decisions[1:])
-    assert all(set(d['action']) == {'guide', 'hard_strength'} for d in decisions[:-1]) and decisions[-1]['action'] == {}
+    controls = {'guide', 'hard_strength', 'hard_op', 'hard_share'}
+    assert all(set(d['action']) == controls for d in decisions[:-1]) and decisions[-1]['action'] == {}
     assert any('approx_kl' in d['learning'] for d in decisions)
     assert {'student/score', 'gap/toyfuser/pixels', 'progress'} <= set(decisions[0]['observation'])
     # what the agent decided is what was in force
@@ -151,7 +243,7 @@ def test_the_probe_may_not_be_trained_or_tested_on(run, tmp_path):
 
 
 def test_the_agent_may_only_set_what_it_was_given(run, tmp_path):
-    with pytest.raises(ValueError, match=r"actions names \['self'\].*its controls: guide, hard_strength"):
+    with pytest.raises(ValueError, match=r"actions names \['self'\].*there are: guide, hard_strength"):
         run(tmp_path, **{'custom_hooks.0.actions': dict(self=(0, 1))})
 
 

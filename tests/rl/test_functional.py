@@ -1,26 +1,38 @@
+import math
+
 import pytest
 import torch
+from torch.distributions import Categorical, Normal, kl_divergence
 
 from fusionkd.rl.functional import (
     RunningMoments,
+    categorical_entropy,
+    categorical_kl,
+    categorical_log_prob,
     clipped_policy_loss,
     clipped_value_loss,
+    estimate_kl,
     explained_variance,
     generalized_advantages,
+    group_policy_loss,
+    group_relative_advantages,
+    normal_entropy,
+    normal_kl,
+    normal_log_prob,
+    reinforce_loss,
 )
 
 
-def brute_force(rewards, values, dones, last_value, gamma, lam):
+def brute_force(rewards, values, next_values, dones, truncations, gamma, lam):
     """The definition: a discounted sum of one-step errors up to the end of each episode."""
     T = len(rewards)
-    following = [*values[1:], last_value]
-    errors = [rewards[t] + gamma * (1 - dones[t]) * following[t] - values[t] for t in range(T)]
+    errors = [rewards[t] + gamma * (1 - dones[t]) * next_values[t] - values[t] for t in range(T)]
     advantages = []
     for t in range(T):
         total, factor = 0.0, 1.0
         for k in range(t, T):
             total += factor * errors[k]
-            if dones[k]:
+            if dones[k] or truncations[k]:
                 break
             factor *= gamma * lam
         advantages.append(total)
@@ -30,19 +42,121 @@ def brute_force(rewards, values, dones, last_value, gamma, lam):
 @pytest.mark.parametrize('lam', [0.0, 0.7, 1.0])
 def test_advantages_equal_their_definition(lam):
     g = torch.Generator().manual_seed(0)
-    rewards, values = torch.randn(2, 12, generator=g, dtype=torch.float64)
-    dones = torch.zeros(12, dtype=torch.float64)
+    rewards, values, following = torch.randn(3, 12, generator=g, dtype=torch.float64)
+    dones, cut = torch.zeros(2, 12, dtype=torch.float64)
     dones[[3, 8]] = 1
-    last = torch.tensor(0.4, dtype=torch.float64)
-    got = generalized_advantages(rewards, values, dones, last, 0.9, lam)
-    expected = brute_force(rewards.tolist(), values.tolist(), dones.tolist(), 0.4, 0.9, lam)
+    cut[[5, 8]] = 1
+    got = generalized_advantages(rewards, values, following, dones, cut, 0.9, lam)
+    expected = brute_force(*(x.tolist() for x in (rewards, values, following, dones, cut)), 0.9, lam)
     assert got.tolist() == pytest.approx(expected)
+    pairs = [torch.stack([x, x.flip(0)], dim=1) for x in (rewards, values, following, dones, cut)]
+    assert torch.equal(generalized_advantages(*pairs, 0.9, lam)[:, 0], got)  # several environments side by side
+    assert torch.equal(
+        generalized_advantages(rewards, values, following, dones, None, 0.9, lam),
+        generalized_advantages(rewards, values, following, dones, torch.zeros(12), 0.9, lam),
+    )
 
 
 def test_advantages_of_lambda_one_are_returns_minus_values():
     rewards, values = torch.tensor([1.0, 2.0, 4.0]), torch.tensor([0.5, 0.1, 0.2])
-    got = generalized_advantages(rewards, values, torch.tensor([0.0, 0.0, 1.0]), torch.tensor(9.0), 0.5, 1.0)
+    following = torch.tensor([0.1, 0.2, 9.0])
+    got = generalized_advantages(rewards, values, following, torch.tensor([0.0, 0.0, 1.0]), None, 0.5, 1.0)
     assert (got + values).tolist() == pytest.approx([1 + 1 + 1, 2 + 2, 4])
+
+
+def test_advantages_of_the_true_values_are_zero():
+    """A chain with reward 1 and discount 0.9: the value of k steps to go is (1 - 0.9^k) / 0.1."""
+    values = torch.tensor([(1 - 0.9**k) / 0.1 for k in (4, 3, 2, 1)])
+    following = torch.cat([values[1:], torch.tensor([123.0])])
+    dones = torch.tensor([0.0, 0, 0, 1])
+    got = generalized_advantages(torch.ones(4), values, following, dones, None, 0.9, 0.95)
+    assert got.abs().max() < 1e-6
+
+
+def test_group_relative_advantages():
+    rewards = torch.tensor([[0.0, 1.0, 1.0, 2.0], [5.0, 5.0, 5.0, 5.0]])
+    assert group_relative_advantages(rewards).tolist() == [[-1, 0, 0, 1], [0, 0, 0, 0]]
+    scaled = group_relative_advantages(rewards, scale=True)
+    assert scaled[0].std(unbiased=False).item() == pytest.approx(1) and scaled[1].tolist() == [0] * 4
+
+
+def test_expected_reinforce_gradient_is_that_of_the_expected_reward():
+    logits = torch.tensor([0.3, -0.2, 0.5], dtype=torch.float64, requires_grad=True)
+    reward = torch.tensor([1.0, 4.0, -2.0], dtype=torch.float64)
+    probabilities = logits.softmax(0)
+    (exact,) = torch.autograd.grad(-(probabilities * reward).sum(), logits)
+    for baseline in (0.0, 7.0):  # a baseline changes nothing on average
+        log_prob = categorical_log_prob(logits.expand(3, 3), torch.arange(3))
+        weighted = 3 * probabilities.detach() * (reward - baseline)
+        (got,) = torch.autograd.grad(reinforce_loss(log_prob, weighted), logits)
+        assert torch.allclose(got, exact)
+
+
+def test_reinforce_sends_no_gradient_into_the_advantages():
+    advantages = torch.tensor([1.0, -2.0], requires_grad=True)
+    log_prob = torch.tensor([-0.5, -0.1], requires_grad=True)
+    reinforce_loss(log_prob, advantages).backward()
+    assert advantages.grad is None and log_prob.grad.tolist() == [-0.5, 1.0]
+
+
+def random_group(seed=0):
+    g = torch.Generator().manual_seed(seed)
+    return [torch.randn(3, 4, generator=g, dtype=torch.float64) * 0.5 - 1 for _ in range(4)]
+
+
+def test_gradients_of_the_losses_are_right():
+    log_prob, old, reference, rewards = random_group()
+    log_prob.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x: group_policy_loss(x, old, reference, rewards)[0], log_prob)
+    assert torch.autograd.gradcheck(lambda x: clipped_policy_loss(x, old, rewards)[0], log_prob)
+    assert torch.autograd.gradcheck(lambda x: reinforce_loss(x, rewards), log_prob)
+    assert torch.autograd.gradcheck(lambda x: clipped_value_loss(x, old, rewards), log_prob)
+    for kind in ('k1', 'k2', 'k3'):
+        assert torch.autograd.gradcheck(lambda x, kind=kind: estimate_kl(x, old, kind), log_prob)
+    assert torch.autograd.gradcheck(lambda x: categorical_kl(x, old), log_prob)
+    assert torch.autograd.gradcheck(categorical_entropy, log_prob)
+    assert torch.autograd.gradcheck(lambda x: normal_kl(x, old, reference, rewards), log_prob)
+    assert torch.autograd.gradcheck(lambda x: normal_log_prob(old, x, reference), log_prob)
+
+
+def test_group_loss_by_its_formula():
+    log_prob, old, reference, rewards = random_group(1)
+    loss, stats = group_policy_loss(log_prob, old, reference, rewards, clip=0.2, beta=0.3)
+    total = 0.0
+    for q in range(3):
+        for i in range(4):
+            ratio = math.exp(log_prob[q, i] - old[q, i])
+            advantage = rewards[q, i] - rewards[q].mean()
+            back = reference[q, i] - log_prob[q, i]
+            total -= min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage) / 12
+            total += 0.3 * (math.exp(back) - 1 - back) / 12
+    assert loss.item() == pytest.approx(float(total))
+    assert {'approx_kl', 'clipfrac', 'reference_kl'} == set(stats)
+
+
+def test_divergence_estimates_agree_with_the_exact_one():
+    p, q = torch.tensor([0.5, 0.0, -0.3]), torch.tensor([0.1, 0.4, -0.2])
+    exact = categorical_kl(p, q).item()
+    index = torch.multinomial(p.softmax(0), 200000, replacement=True)
+    log_p, log_q = p.log_softmax(0)[index], q.log_softmax(0)[index]
+    assert exact == pytest.approx(kl_divergence(Categorical(logits=p), Categorical(logits=q)).item(), rel=1e-5)
+    for kind, tolerance in (('k1', 0.003), ('k2', 0.003), ('k3', 0.001)):
+        assert estimate_kl(log_p, log_q, kind).mean().item() == pytest.approx(exact, abs=tolerance)
+    assert estimate_kl(log_p, log_q).min() >= 0
+    assert estimate_kl(log_p, log_q, 'k3').std() < 0.5 * estimate_kl(log_p, log_q, 'k1').std()
+    with pytest.raises(ValueError, match="'k4'"):
+        estimate_kl(log_p, log_q, 'k4')
+
+
+def test_distributions_agree_with_those_of_torch():
+    logits, index = torch.randn(5, 4), torch.tensor([0, 3, 1, 1, 2])
+    assert torch.allclose(categorical_log_prob(logits, index), Categorical(logits=logits).log_prob(index))
+    assert torch.allclose(categorical_entropy(logits), Categorical(logits=logits).entropy())
+    mean, log_std, other, other_log_std, x = torch.randn(5, 7)
+    p, q = Normal(mean, log_std.exp()), Normal(other, other_log_std.exp())
+    assert torch.allclose(normal_log_prob(mean, log_std, x), p.log_prob(x), rtol=1e-4, atol=1e-5)
+    assert torch.allclose(normal_entropy(log_std), p.entropy())
+    assert torch.allclose(normal_kl(mean, log_std, other, other_log_std), kl_divergence(p, q), rtol=1e-4, atol=1e-5)
 
 
 def test_clipped_objective_by_hand():
@@ -66,6 +180,7 @@ def test_clipped_value_loss_by_hand():
     values, old, returns = torch.tensor([1.0]), torch.tensor([0.0]), torch.tensor([1.0])
     assert clipped_value_loss(values, old, returns, 0.2).item() == pytest.approx(0.5 * 0.8**2)
     assert clipped_value_loss(values, old, returns, 2.0).item() == 0
+    assert clipped_value_loss(values, old, returns + 1, None).item() == 0.5
 
 
 def test_explained_variance():
@@ -82,6 +197,10 @@ def test_running_moments_equal_those_of_all_data():
         moments.update(row)
     assert torch.allclose(moments.mean.float(), data.mean(0), atol=1e-5)
     assert torch.allclose(moments.std.float(), data.std(0, unbiased=False), atol=1e-5)
+    batched = RunningMoments(3)
+    for rows in data.split([1, 20, 29]):
+        batched.update(rows)
+    assert torch.allclose(batched.mean, moments.mean) and torch.allclose(batched.std, moments.std)
     other = RunningMoments(3)
     other.load_state_dict(moments.state_dict())
     assert torch.equal(other.normalise(data), moments.normalise(data))

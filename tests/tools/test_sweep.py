@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import multiprocessing
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +13,7 @@ import pytest
 import torch
 from common import REPO
 
-from fusionkd.engine import sweep
+from fusionkd.engine import pool, sweep
 from fusionkd.engine.config import build_runner, load_config
 from fusionkd.engine.sweep import Plan, Trainer, ValidationPairs, grid, parse_axes, point_options, preset_axes
 from fusionkd.evaluation.parallel_coordinates import plot_parallel_coordinates
@@ -255,12 +256,10 @@ def test_the_picture(tmp_path):
 
 def test_an_interrupted_sweep_ends_its_workers(recipe, scene_folder):
     tasks = [sweep.Task(dict(i=i), {}, i) for i in range(50)]
-    running = sweep.run_tasks(tasks, plan(recipe, scene_folder), workers=2)
+    running = pool.run_tasks(tasks, plan(recipe, scene_folder), workers=2)
     task, outcome = next(running)
     assert task in tasks and 'metrics' in outcome
     running.close()
-    import multiprocessing
-
     for process in multiprocessing.active_children():
         process.join(10)
     assert not multiprocessing.active_children()

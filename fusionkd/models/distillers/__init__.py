@@ -1,6 +1,9 @@
 """Training algorithms, one file each."""
 
+from .ema_teacher import EMATeacher
 from .fusion_distiller import FusionDistiller
+from .kdrl import KDRLDistiller
+from .teacher_cache import TeacherCache
 from .term import Term
 
-__all__ = ['FusionDistiller', 'Term']
+__all__ = ['EMATeacher', 'FusionDistiller', 'KDRLDistiller', 'TeacherCache', 'Term']

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from fusionkd.ops import merge_ycbcr
 from fusionkd.registry import MODELS
 
 VIEWS = ('clean', 'hard')
@@ -35,14 +36,16 @@ class Term(nn.Module):
             not computed.
         on: view of the student's output: ``'clean'`` (default) or ``'hard'``, the output for the degraded pair.
         space: ``'y'`` (default) compares luma, ``'rgb'`` colour images with the visible image's chroma put back.
-        share: part of each batch that the term sees, in (0, 1]; a costly teacher or loss can look at fewer samples.
-            Default 1.
+        share: part of each batch that the term sees, in (0, 1]; a costly teacher or loss can look at fewer samples. The
+            student fuses as much of a view as the term that sees most of it. Default 1.
         tap_s: path of the student's module whose output is ``feat_s``, such as ``'backbone.down.2'``.
         tap_t: the same for the teacher.
 
     Raises:
         ValueError: an option that does not exist or does not fit the loss; the message lists what exists.
     """
+
+    KNOWN = ARGUMENTS
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class Term(nn.Module):
         Raises:
             ValueError: it names one that does not exist, or none exists.
         """
-        if not self.needs_teacher or self.target in SOURCE_TARGETS:
+        if not self.taught:
             return []
         if self.target == 'teacher':
             if not known:
@@ -88,19 +91,48 @@ class Term(nn.Module):
             raise self._error(f'target names the teacher {name!r}; known: {", ".join(known) or "none"}')
         return [name]
 
+    @property
+    def taught(self) -> bool:
+        """Whether it learns from teachers."""
+        return self.needs_teacher and self.target not in SOURCE_TARGETS
+
     def samples(self, batch: int) -> int:
         """How many samples of a batch the term sees: the first ones, at least one."""
         return max(round(self.share * batch), 1)
 
-    def forward(self, values: Mapping[str, Tensor]) -> Tensor:
-        """Unweighted loss of the values its ``forward`` asks for."""
-        return self.loss(**{name: values[name] for name in self.arguments})
+    def forward(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Unweighted loss of the values it asks for, and that of each sample where the loss is their mean."""
+        arguments = {name: values[name] for name in self.arguments}
+        if not hasattr(self.loss, 'per_sample'):
+            return self.loss(**arguments), None
+        each = self.loss.per_sample(**arguments)
+        return each.mean(), each
+
+    def image(self, y: Tensor, cbcr: Tensor | None = None, at: slice | Tensor = slice(None)) -> Tensor:
+        """What the term compares of a luma image of the rows ``at``: itself, or in the space ``'rgb'`` with its colour.
+
+        Args:
+            y: ``(n, 1, H, W)``.
+            cbcr: ``(N, 2, H, W)`` or ``None`` for gray batches.
+            at: rows of ``cbcr`` that belong to ``y``. Default all.
+
+        Returns:
+            ``(n, 1 or 3, H, W)``, float32.
+        """
+        y = y.float()
+        return merge_ycbcr(y, cbcr[at]) if self.space == 'rgb' and cbcr is not None else y
+
+    def images(
+        self, fused: Tensor, ir: Tensor, vis: Tensor, cbcr: Tensor | None = None, at: slice | Tensor = slice(None)
+    ) -> dict[str, Tensor]:
+        """:meth:`image` of what every term can ask for: ``fused``, ``ir`` (always luma) and ``vis``."""
+        return dict(fused=self.image(fused, cbcr, at), ir=ir, vis=self.image(vis, cbcr, at))
 
     def _loss_arguments(self) -> list[str]:
         names = list(inspect.signature(self.loss.forward).parameters)
-        unknown = [n for n in names if n not in ARGUMENTS]
+        unknown = [n for n in names if n not in self.KNOWN]
         if unknown:
-            known = '; '.join(f'{n}: {text}' for n, text in ARGUMENTS.items())
+            known = '; '.join(f'{n}: {text}' for n, text in self.KNOWN.items())
             raise self._error(f'{type(self.loss).__name__}.forward asks for {unknown}; a term can give {known}')
         return names
 
@@ -129,35 +161,3 @@ class Term(nn.Module):
 
     def _error(self, text: str) -> ValueError:
         return ValueError(f'term {self.name!r}: {text}')
-
-
-class Tap:
-    """Keeps the last output of one module of a network.
-
-    Args:
-        network: where to look.
-        path: of the module, as in ``named_modules()``.
-
-    Raises:
-        ValueError: no such module; the message lists those one level down from where the path fits.
-    """
-
-    def __init__(self, network: nn.Module, path: str):
-        modules = dict(network.named_modules())
-        if path not in modules or not path:
-            names = [n for n in modules if n and n.count('.') <= path.count('.')]
-            raise ValueError(
-                f'{type(network).__name__} has no module {path!r} to tap; some of its modules: {", ".join(names[:30])}'
-            )
-        self.value: Tensor | None = None
-        modules[path].register_forward_hook(self._keep)
-
-    def _keep(self, module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        self.value = output
-
-    def take(self) -> Tensor:
-        """The output kept last; forgets it."""
-        value, self.value = self.value, None
-        if value is None:
-            raise RuntimeError('the tapped module was not called in the last forward pass')
-        return value

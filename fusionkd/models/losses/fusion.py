@@ -1,13 +1,13 @@
 """The unsupervised fusion loss of paper B."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionkd.ops import luma, rgb_to_ycbcr
 from fusionkd.registry import MODELS
 
 from .gradient import joint_gradient_loss
+from .pixel import mean_abs
 from .ssim import ssim
 
 
@@ -52,23 +52,23 @@ class FusionLoss(nn.Module):
         self.scale = scale
 
     def parts(self, fused: Tensor, ir: Tensor, vis: Tensor) -> dict[str, Tensor]:
-        """The five parts before weighting; arguments as in :meth:`forward`."""
+        """The parts before weighting, each ``(N,)``; arguments as in :meth:`forward`."""
         fused, ir, vis = (2 * x - 1 for x in (fused, ir, vis))
         fused_gray, vis_gray = luma(fused), luma(vis)
         ir_brighter = ir > vis.mean(dim=1, keepdim=True)
         parts = dict(
             ssim=2 - self._ssim(fused, vis) - self._ssim(fused_gray, ir),
-            maximum=F.l1_loss(fused, torch.where(ir_brighter, ir, vis)),
-            consistency=(F.l1_loss(fused_gray, vis_gray) + 2 * F.l1_loss(fused_gray, ir)) / 2,
+            maximum=mean_abs(fused - torch.where(ir_brighter, ir, vis)),
+            consistency=(mean_abs(fused_gray - vis_gray) + 2 * mean_abs(fused_gray - ir)) / 2,
             gradient=joint_gradient_loss(fused_gray, ir, vis_gray),
         )
         if fused.shape[1] == 3:
             chroma = (rgb_to_ycbcr(fused) - rgb_to_ycbcr(vis))[:, 1:]
-            parts['colour'] = 2 * chroma.abs().mean()  # the mean over both planes is half the sum of their means
+            parts['colour'] = 2 * mean_abs(chroma)  # the mean over both planes is half the sum of their means
         return parts
 
     def forward(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
-        """Weighted sum of :meth:`parts`.
+        """Weighted sum of :meth:`parts`, mean over the batch.
 
         Args:
             fused: ``(N, 1 or 3, H, W)`` in [0, 1].
@@ -76,8 +76,12 @@ class FusionLoss(nn.Module):
             vis: shape and range of ``fused``.
 
         Returns:
-            Scalar >= 0.
+            Scalar >= 0, the mean of :meth:`per_sample`.
         """
+        return self.per_sample(fused, ir, vis).mean()
+
+    def per_sample(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+        """``(N,)``; arguments as in :meth:`forward`."""
         return self.scale * sum(self.weights[name] * part for name, part in self.parts(fused, ir, vis).items())
 
     def _ssim(self, x: Tensor, y: Tensor) -> Tensor:

@@ -1,11 +1,12 @@
 """Losses on Sobel gradients."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionkd.ops import sobel
 from fusionkd.registry import MODELS
+
+from .pixel import mean_abs
 
 
 def joint_gradient_loss(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
@@ -17,11 +18,11 @@ def joint_gradient_loss(fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
         vis: same shape and range.
 
     Returns:
-        Scalar, the sum of the mean absolute differences along x and y.
+        ``(N,)``, the sum of the mean absolute differences along x and y.
     """
     with torch.no_grad():
         target = [torch.maximum(a.abs(), b.abs()) for a, b in zip(sobel(ir), sobel(vis), strict=True)]
-    return sum(F.l1_loss(g.abs(), t) for g, t in zip(sobel(fused), target, strict=True))
+    return sum(mean_abs(g.abs() - t) for g, t in zip(sobel(fused), target, strict=True))
 
 
 @MODELS.register_module()
@@ -29,7 +30,11 @@ class JointGradientLoss(nn.Module):
     """Keep the stronger edge of the two sources, see :func:`joint_gradient_loss`."""
 
     def forward(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
-        """Scalar >= 0 of three ``(N, 1, H, W)`` images in [0, 1]."""
+        """Scalar >= 0 of three ``(N, 1, H, W)`` images in [0, 1], the mean of :meth:`per_sample`."""
+        return self.per_sample(fused, ir, vis).mean()
+
+    def per_sample(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+        """``(N,)``; arguments as in :meth:`forward`."""
         return joint_gradient_loss(fused, ir, vis)
 
 
@@ -38,5 +43,9 @@ class GradientLoss(nn.Module):
     """Mean absolute difference of signed Sobel gradients to a target's: edges of the same place and polarity."""
 
     def forward(self, fused: Tensor, target: Tensor) -> Tensor:
-        """Scalar >= 0 of two ``(N, C, H, W)`` images in [0, 1]."""
-        return sum(F.l1_loss(g, t) for g, t in zip(sobel(fused), sobel(target), strict=True))
+        """Scalar >= 0 of two ``(N, C, H, W)`` images in [0, 1], the mean of :meth:`per_sample`."""
+        return self.per_sample(fused, target).mean()
+
+    def per_sample(self, fused: Tensor, target: Tensor) -> Tensor:
+        """``(N,)``; arguments as in :meth:`forward`."""
+        return sum(mean_abs(g) for g in sobel(fused - target))  # Sobel is linear

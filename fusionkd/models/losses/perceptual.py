@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -59,11 +58,15 @@ class PerceptualLoss(WithFrozen):
         self.freeze('vgg', _vgg19(self.indices[-1] + 1, weights, seed))
 
     def forward(self, fused: Tensor, target: Tensor) -> Tensor:
-        """Scalar >= 0 of two ``(N, 1 or 3, H, W)`` images in [0, 1]; no gradient reaches ``target``."""
+        """Scalar >= 0 of two ``(N, 1 or 3, H, W)`` images in [0, 1], the mean of :meth:`per_sample`."""
+        return self.per_sample(fused, target).mean()
+
+    def per_sample(self, fused: Tensor, target: Tensor) -> Tensor:
+        """``(N,)``; arguments as in :meth:`forward`. No gradient reaches ``target``."""
         with torch.no_grad():
             target_features = self._features(target)
         pairs = zip(self._features(fused), target_features, strict=True)
-        return sum(F.mse_loss(a, b) for a, b in pairs)
+        return sum((a - b).square().flatten(1).mean(1) for a, b in pairs)
 
     def _features(self, x: Tensor) -> list[Tensor]:
         mean, std = (torch.tensor(v, dtype=x.dtype, device=x.device).view(1, 3, 1, 1) for v in (_MEAN, _STD))

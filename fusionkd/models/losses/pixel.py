@@ -1,10 +1,14 @@
 """Losses on intensities."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fusionkd.registry import MODELS
+
+
+def mean_abs(difference: Tensor) -> Tensor:
+    """Mean absolute value of each sample: ``(N, ...)`` to ``(N,)``."""
+    return difference.abs().flatten(1).mean(1)
 
 
 @MODELS.register_module()
@@ -12,8 +16,12 @@ class L1Loss(nn.Module):
     """Mean absolute difference between the fused image and a target."""
 
     def forward(self, fused: Tensor, target: Tensor) -> Tensor:
-        """Scalar in [0, 1] of two ``(N, C, H, W)`` images in [0, 1]."""
-        return F.l1_loss(fused, target)
+        """Scalar in [0, 1] of two ``(N, C, H, W)`` images in [0, 1], the mean of :meth:`per_sample`."""
+        return self.per_sample(fused, target).mean()
+
+    def per_sample(self, fused: Tensor, target: Tensor) -> Tensor:
+        """``(N,)``; arguments as in :meth:`forward`."""
+        return mean_abs(fused - target)
 
 
 @MODELS.register_module()
@@ -34,5 +42,9 @@ class IntensityLoss(nn.Module):
         self.rule = rule
 
     def forward(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
-        """Scalar in [0, 1] of three ``(N, 1, H, W)`` images in [0, 1]."""
-        return F.l1_loss(fused, torch.maximum(ir, vis) if self.rule == 'max' else (ir + vis) / 2)
+        """Scalar in [0, 1] of three ``(N, 1, H, W)`` images in [0, 1], the mean of :meth:`per_sample`."""
+        return self.per_sample(fused, ir, vis).mean()
+
+    def per_sample(self, fused: Tensor, ir: Tensor, vis: Tensor) -> Tensor:
+        """``(N,)``; arguments as in :meth:`forward`."""
+        return mean_abs(fused - (torch.maximum(ir, vis) if self.rule == 'max' else (ir + vis) / 2))

@@ -64,7 +64,7 @@ class QualityLoss(nn.Module):
         scd: Default 0.5.
         nabf: Default 4.
         target: Default 3.5.
-        brightness: Default 1.25.
+        brightness: Default 2.
         outside: weight of values outside [0, 1], which are clipped in everything else. Default 1.
 
     Raises:
@@ -80,7 +80,7 @@ class QualityLoss(nn.Module):
         scd: float = 0.5,
         nabf: float = 4.0,
         target: float = 3.5,
-        brightness: float = 1.25,
+        brightness: float = 2.0,
         outside: float = 1.0,
     ):
         super().__init__()

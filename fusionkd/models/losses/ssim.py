@@ -11,7 +11,7 @@ _CUT = 5.4
 
 
 def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range: float = 1.0) -> Tensor:
-    """Mean structural similarity (Wang et al., IEEE TIP 2004), Gaussian window, no padding.
+    """Structural similarity of each pair (Wang et al., IEEE TIP 2004), Gaussian window, no padding.
 
     The Gaussian is applied separably, and taps that are numerically zero are cut off: the value is that of the dense
     window to 1e-6, at a fraction of the time.
@@ -25,7 +25,7 @@ def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range:
         data_range: largest minus smallest possible value. Default 1.
 
     Returns:
-        Scalar in [-1, 1]; 1 for identical images.
+        ``(N,)`` in [-1, 1], means over channels and pixels; 1 for identical images.
     """
     h, w = x.shape[-2:]
     window = min(window, h, w)
@@ -45,7 +45,7 @@ def ssim(x: Tensor, y: Tensor, window: int = 11, sigma: float = 1.5, data_range:
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     luminance = (2 * product + c1) / (square_x + square_y + c1)
     structure = (2 * (mean_xy - product) + c2) / (mean_xx - square_x + mean_yy - square_y + c2)
-    return (luminance * structure).mean()
+    return (luminance * structure).mean((1, 2, 3))
 
 
 @MODELS.register_module()
@@ -63,5 +63,9 @@ class SSIMLoss(nn.Module):
         self.sigma = sigma
 
     def forward(self, fused: Tensor, target: Tensor) -> Tensor:
-        """Scalar in [0, 2] of two ``(N, C, H, W)`` images in [0, 1]."""
+        """Scalar in [0, 2] of two ``(N, C, H, W)`` images in [0, 1], the mean of :meth:`per_sample`."""
+        return self.per_sample(fused, target).mean()
+
+    def per_sample(self, fused: Tensor, target: Tensor) -> Tensor:
+        """``(N,)``; arguments as in :meth:`forward`."""
         return 1 - ssim(fused, target, self.window, self.sigma)

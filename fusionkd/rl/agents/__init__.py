@@ -1,8 +1,24 @@
 """Agents and schedules, one interface."""
 
 from .base import BaseAgent
+from .exp3 import EXP3Agent
 from .linucb import LinUCBAgent
 from .ppo import PPOAgent
-from .schedules import FixedAgent, RandomAgent
+from .reinforce import ReinforceAgent
+from .schedules import CosineAgent, FixedAgent, GapProportionalAgent, GridAgent, LinearAgent, RandomAgent
+from .thompson import ThompsonAgent
 
-__all__ = ['BaseAgent', 'FixedAgent', 'LinUCBAgent', 'PPOAgent', 'RandomAgent']
+__all__ = [
+    'BaseAgent',
+    'CosineAgent',
+    'EXP3Agent',
+    'FixedAgent',
+    'GapProportionalAgent',
+    'GridAgent',
+    'LinUCBAgent',
+    'LinearAgent',
+    'PPOAgent',
+    'RandomAgent',
+    'ReinforceAgent',
+    'ThompsonAgent',
+]

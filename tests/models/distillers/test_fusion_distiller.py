@@ -6,10 +6,11 @@ from mmengine.optim import OptimWrapper
 
 from fusionkd.models.distillers import FusionDistiller
 from fusionkd.registry import MODELS
+from fusionkd.rl import Control
 
 SELF = dict(name='self', loss=dict(type='FusionLoss', window=11))
 GUIDE = dict(name='guide', loss=dict(type='L1Loss'), target='teacher')
-HARD = dict(type='HardSampleGenerator', strength='agent')
+HARD = dict(type='HardSampleGenerator', ops=['blur', 'noise'], strength='agent')
 
 
 def build(terms=(SELF,), teachers=(), **options):
@@ -174,13 +175,19 @@ def test_test_step_shows_teachers_when_asked():
 
 def test_an_agent_sets_what_was_left_to_it_and_nothing_else():
     model = build([SELF, GUIDE | dict(weight='agent')], [TEACHER], hard_samples=HARD)
-    assert model.controls() == {'guide': 1.0, 'hard_strength': 0.5}
-    model.apply_action(dict(guide=0.25, hard_strength=0.75))
-    assert model.controls() == {'guide': 0.25, 'hard_strength': 0.75}
+    controls = model.controls()
+    assert list(controls) == ['guide', 'hard_strength', 'hard_op', 'hard_share']
+    assert controls['guide'] == Control(1.0, 0.0, 2.0) and controls['hard_strength'] == Control(0.5)
+    assert controls['hard_op'].options == ('blur', 'noise', 'mixed') and controls['hard_op'].initial == 2
+    model.apply_action(dict(guide=0.25, hard_strength=0.75, hard_op='noise', hard_share=0.5))
+    assert model.hard_samples.high == 0.75 and model.hard_samples.op == 'noise'
+    assert model.hard_view.share == 0.5 and model.controls() == controls
     logs = model.loss(**batch())
     assert torch.allclose(logs['loss_guide'], 0.25 * logs['stat_guide'])
     with pytest.raises(KeyError, match="'self' is not left to the agent; controls: guide, hard_strength"):
         model.apply_action(dict(self=1))
+    with pytest.raises(ValueError, match=r"'hard_op' has no option \['fog'\]; it has: blur, noise, mixed"):
+        model.apply_action(dict(hard_op='fog'))
 
 
 def test_bfloat16_networks_have_float32_losses():

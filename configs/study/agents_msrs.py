@@ -1,0 +1,121 @@
+# What an agent is worth on MSRS: a student of 8.7 thousand parameters under fusionkd-teacher, trained in about a minute by
+# learning agents and by the schedules they must beat. The recipe below is the arm `ppo`; the others change it.
+#   python tools/study.py configs/study/agents_msrs.py --data-root data/MSRS --set MSRS=data/MSRS/test --set TNO=data/TNO
+# Policies of the pretrained arms: tools/train_agent.py with this file. Not from a paper: all of it; see docs/agents.md.
+_base_ = ['../swift_minute_msrs.py']
+
+controls = dict(guide=(0.0, 20.0, 10.0), hard_strength=(0.0, 1.0), hard_share=(0.0, 1.0))
+few = ['StudentPerformance', 'Progress']
+# Bandits have no critic that knows how a student's gains fade, so they are paid what is above the expected gain.
+bandit = {
+    'custom_hooks.1.observation': few,
+    'custom_hooks.1.reward': dict(type='ScoreGain', detrend=True),
+}
+model = dict(
+    student=dict(width=16, depth=2, context_width=16),
+    teachers=[
+        dict(
+            type='SwiftFuser',
+            name='teacher',
+            width=64,
+            depth=5,
+            context=3,
+            init_cfg=dict(type='Pretrained', checkpoint='fusionkd-teacher'),
+        )
+    ],
+    terms=[
+        dict(name='quality', loss=dict(type='QualityLoss'), on='hard'),
+        dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent', share=0.5),
+    ],
+    hard_samples=dict(type='HardSampleGenerator', strength='agent'),
+    hard_share=0.5,
+)
+custom_hooks = [
+    dict(type='StudentEMAHook'),
+    dict(
+        type='AgentHook',
+        interval=10,
+        agent=dict(type='PPOAgent'),
+        observation=[
+            *('StudentPerformance', 'TeacherGap', 'TermLosses', 'Progress', 'LastAction'),
+            dict(type='GeneralisationGap', every=4),
+            dict(type='GradientAlignment', every=8),
+        ],
+        reward=dict(type='ScoreGain'),
+        actions=controls,
+        smoothing=0.3,
+        probe=dict(
+            dataset=dict(
+                type='PairedFusionDataset',
+                data_root={{_base_.data_root}},
+                data_prefix={{_base_.train_folders}},
+                part='val',
+                name='probe',
+                pipeline={{_base_.eval_pipeline}},
+            ),
+            num=8,
+            size=192,
+            degraded=dict(ops=['motion_blur', 'over_exposure', 'rain', 'dead_pixels'], strength=0.6),
+        ),
+    ),
+]
+
+# What degrades the test sets: no arm trains with it, and no agent is paid or informed by it.
+study = dict(
+    unseen=['poisson_noise', 'low_resolution', 'smoke', 'occlusion', 'misregistration', 'thermal_inversion'],
+    strength=0.5,
+)
+arms = {
+    'scratch': {
+        'model.terms.1.weight': 0.0,
+        'model.hard_share': 0.0,
+        'custom_hooks': [dict(type='StudentEMAHook')],
+    },
+    'fixed': {
+        'model.terms.1.weight': 10.0,
+        'model.hard_samples.strength': (0.0, 1.0),
+        'custom_hooks': [dict(type='StudentEMAHook')],
+    },
+    'random': {'custom_hooks.1.agent': dict(type='RandomAgent')},
+    'linear': {
+        'custom_hooks.1.agent': dict(
+            type='LinearAgent', start=dict(guide=20.0, hard_strength=0.0), end=dict(guide=0.0, hard_strength=1.0)
+        )
+    },
+    'cosine': {
+        'custom_hooks.1.agent': dict(
+            type='CosineAgent', start=dict(guide=20.0, hard_strength=0.0), end=dict(guide=0.0, hard_strength=1.0)
+        )
+    },
+    'heuristic': {'custom_hooks.1.agent': dict(type='GapProportionalAgent', gaps=dict(guide='gap/*/score'))},
+    'linucb': {**bandit, 'custom_hooks.1.agent': dict(type='LinUCBAgent', levels=3)},
+    'thompson': {**bandit, 'custom_hooks.1.agent': dict(type='ThompsonAgent', levels=3)},
+    'exp3': {**bandit, 'custom_hooks.1.agent': dict(type='EXP3Agent', levels=3)},
+    'reinforce': {'custom_hooks.1.agent': dict(type='ReinforceAgent')},
+    'ppo': {},
+    'ppo_no_hard_samples': {
+        'model.hard_share': 0.0,
+        'custom_hooks.1.actions': dict(_delete_=True, guide=(0.0, 20.0, 10.0)),
+    },
+    'ppo_no_guidance_control': {
+        'model.terms.1.weight': 10.0,
+        'custom_hooks.1.actions': dict(_delete_=True, hard_strength=(0.0, 1.0), hard_share=(0.0, 1.0)),
+    },
+    # What an agent makes of paper B's score, which contrast enhancement raises.
+    'ppo_hackable': {'custom_hooks.1.reward': dict(type='HybridFusionGain')},
+    'ppo_pretrained_frozen': {
+        'custom_hooks.1.agent.init_from': 'work_dirs/agents_msrs/policy.pth',
+        'custom_hooks.1.agent.frozen': True,
+    },
+    'ppo_pretrained_adapting': {'custom_hooks.1.agent.init_from': 'work_dirs/agents_msrs/policy.pth'},
+    # The share stays half; what degrades which sample, and how much, is decided for each.
+    'samples': {
+        'model.terms.1.weight': 10.0,
+        'model.terms.1.share': 1.0,
+        'custom_hooks.1.agent': dict(type='FixedAgent'),
+        'custom_hooks.1.actions': dict(_delete_=True, hard_share=(0.0, 1.0)),
+        'custom_hooks.1.sample_agent': dict(
+            agent=dict(type='PPOAgent', rollout=256, minibatches=4, epochs=4), terms=['guide']
+        ),
+    },
+}
