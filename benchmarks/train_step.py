@@ -4,11 +4,11 @@
     python benchmarks/train_step.py --guide L1Loss EncoderLoss    # on drawn scenes; other guidance than the recipe's
 
 ``plain`` is the recipe's student with its own terms and no teacher. Each arm trains with the Runner and all hooks of the
-recipe, but without validation and files. A round trains every arm once, for a warm-up in which every image and every
-teacher image is loaded, and then for the steps that are timed, with the agent's decisions among them; the time of an arm in a
-round is the mean over these steps. Arms take turns for ``--rounds`` rounds, so that a change of the machine meets all of
-them. Tables show medians over the rounds, of times and of ratios to ``plain`` in the same round. CPU time is that of all
-threads of the process; unlike wall time it hardly depends on what else the machine does.
+recipe, but without validation and files. Teacher images are cached on disk before anything is timed. A round trains every
+arm once, for a warm-up in which every image is loaded, and then for the steps that are timed, with the agent's decisions
+among them; the time of an arm in a round is the mean over these steps. Arms take turns for ``--rounds`` rounds, so that a
+change of the machine meets all of them. Tables show medians over the rounds, of times and of ratios to ``plain`` in the same
+round. CPU time is that of all threads of the process; unlike wall time it hardly depends on what else the machine does.
 
 The degradation of hard samples, and what a pass of the student for a second view costs, are rows of their own. A recipe whose
 guidance looks at the clean view while its self-learning looks at the hard one needs that pass; with ``on='hard'`` for both
@@ -36,6 +36,7 @@ from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
+from fusionkd.datasets.origin import load_origin
 from fusionkd.engine.config import build_runner, load_config
 from fusionkd.fileio import atomic_path
 from fusionkd.registry import DATASETS
@@ -135,7 +136,7 @@ def make_config(args: argparse.Namespace, arm: str, guide: str, folder: Path) ->
             if args.share is not None:
                 term.share = args.share
     for teacher in model.get('teachers', []):
-        teacher.cache = dict(type='memory', mb=4096) if cached else None
+        teacher.cache = dict(type='disk', folder=args.cache) if cached else None
     change(model)
     agents = [hook for hook in config.get('custom_hooks', []) if hook.type == 'AgentHook']
     config.custom_hooks = [hook for hook in config.get('custom_hooks', []) if hook.type != 'AgentHook' or with_agent]
@@ -175,26 +176,27 @@ def time_arm(args: argparse.Namespace, arm: str, guide: str) -> dict[str, float]
     return {clock: seconds / config.timed for clock, seconds in zip(CLOCKS, watch.seconds, strict=True)}
 
 
-def measure_fill(args: argparse.Namespace) -> dict:
-    """Seconds in which a teacher fuses a whole image, which a cache costs once per image, and a crop, per sample."""
+def fill_cache(args: argparse.Namespace) -> dict:
+    """Fill the cache of all arms; seconds in which a teacher fuses a whole image, and a crop, medians of all images."""
     with tempfile.TemporaryDirectory() as folder:
         config = make_config(args, 'fixed, cached', 'L1Loss', Path(folder))
         model = build_runner(config, check=()).model
         dataset = DATASETS.build(config.train_dataloader.dataset)
-        guide = next(iter(model.guides.values()))
-        samples = [dataset[i] for i in range(min(len(dataset), 6))]
-        batch = model.data_preprocessor(pseudo_collate(samples))
-        inputs, whole, crop = batch['inputs'], [], []
-        for i in range(len(samples)):
+    whole, crop = [], []
+    for i in range(len(dataset)):
+        batch = model.data_preprocessor(pseudo_collate([dataset[i]]))
+        (sample,), inputs = batch['data_samples'], batch['inputs']
+        for guide in model.guides.values():
             start = time.perf_counter()
-            image = guide._fuse_whole(batch['data_samples'][i].metainfo['origin'], model.data_preprocessor)
+            guide.look_up(sample, model.data_preprocessor)
             middle = time.perf_counter()
             with torch.no_grad():
-                guide.network.fuse(inputs['ir'][i : i + 1], inputs['vis'][i : i + 1])
+                guide.network.fuse(inputs['ir'], inputs['vis'])
             whole.append(middle - start)
             crop.append(time.perf_counter() - middle)
     seconds = dict(whole=statistics.median(whole), crop=statistics.median(crop))
-    return dict(size=list(image.shape), crop_size=list(inputs['ir'].shape[-2:]), **seconds)
+    size = load_origin(sample.metainfo['origin'])[0].shape
+    return dict(size=list(size), crop_size=list(inputs['ir'].shape[-2:]), **seconds)
 
 
 def run(args: argparse.Namespace) -> dict:
@@ -305,7 +307,8 @@ def main() -> None:
         quick='quick: the figures mean nothing' if args.quick else False,
     )
     print('\n'.join(f'{key}: {value}' for key, value in header.items()), flush=True)
-    fill, times = measure_fill(args), run(args)
+    with tempfile.TemporaryDirectory() as args.cache:
+        fill, times = fill_cache(args), run(args)
     header['load_after'] = [round(x, 2) for x in os.getloadavg()]
     result = dict(header=header, tables={g: summarise(rows) for g, rows in times.items()}, fill=fill, seconds=times)
     args.out.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ from fusionkd.evaluation import get_protocol
 from fusionkd.evaluation.methods import score_methods
 from fusionkd.hard_samples import degrade_pair, known_degradations
 from fusionkd.ops.crop import centre_crop
-from fusionkd.registry import AGENTS, DATASETS, HARD_SAMPLES, MODELS
+from fusionkd.registry import AGENTS, DATASETS, HARD_SAMPLES, MODELS, PROBES
 from fusionkd.rl.agents import BaseAgent
 from fusionkd.rl.probe import Probe
 
@@ -141,7 +141,7 @@ class StudyPlan:
                     )
                 ops |= set((hook.probe.get('degraded') or {}).get('ops', ()))
                 for name, dataset in tests.items():
-                    Probe(**hook.probe).check_disjoint(dataset, f'test ({name})')
+                    build_probe(hook).check_disjoint(dataset, f'test ({name})')
             shared = sorted(ops & set(self.unseen))
             if shared:
                 raise ValueError(f'arm {arm!r} meets {shared} in training or on its probe; test with other operations')
@@ -230,7 +230,7 @@ class StudyTrainer:
         hook = agent_hook_config(config)
         if hook is None:
             return set()
-        return Probe(**copy.deepcopy(hook.probe)).identities
+        return build_probe(hook).identities
 
 
 class PairSet:
@@ -286,6 +286,11 @@ def build_teachers(config: Config) -> dict[str, torch.nn.Module]:
 def agent_hook_config(config: Config) -> Config | None:
     """Config of the AgentHook of a recipe, or ``None``."""
     return next((hook for hook in config.get('custom_hooks') or [] if hook.get('type') == 'AgentHook'), None)
+
+
+def build_probe(hook: Config) -> Probe:
+    """Probe of an AgentHook's config."""
+    return PROBES.build(dict(type='Probe') | copy.deepcopy(hook.probe))
 
 
 def learns(config: Config) -> bool:

@@ -134,7 +134,7 @@ def test_points_do_not_know_of_each_other_and_share_the_images(recipe, scene_fol
     first = trainer.run({}, seed=0)
     trainer.run({'model.terms.1.loss.ssim': 20}, seed=1)
     reads = []
-    monkeypatch.setattr('fusionkd.datasets.transforms.read_image', reads.append)
+    monkeypatch.setattr('fusionkd.datasets.origin.read_image', reads.append)
     assert trainer.run({}, seed=0)['metrics'] == first['metrics']
     assert not reads
     assert 'ValueError: a width that cannot be' in trainer.run({'model.student.width': 6}, seed=0)['error']

@@ -27,7 +27,9 @@ def benchmark():
 
 def arguments(benchmark, monkeypatch, *options):
     monkeypatch.setattr(sys, 'argv', ['train_step.py', '--quick', '--threads', '1', *map(str, options)])
-    return benchmark.parse_args()
+    args = benchmark.parse_args()
+    args.cache = 'cache'
+    return args
 
 
 def test_arms_differ_in_what_they_say(benchmark, monkeypatch, tmp_path):

@@ -288,6 +288,9 @@ class FusionDistiller(WithFrozen, BaseModel):
             )
             for name, rows in wanted_rows(terms, groups, self.guides, len(ir)).items()
         }
+        for name in self.teachers:
+            for tap in self._taps[name].values():
+                tap.value = None  # of a whole image, or wanted by no active term
         # Losses subtract nearly equal numbers; they are computed in float32 whatever the networks run in.
         with torch.autocast(ir.device.type, enabled=False):
             values = {t.name: evaluate_term(t, student[t.on], outputs, groups, self.guides, batch) for t in terms}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
+from mmengine.structures import BaseDataElement
 from torch import Tensor, nn
 
 from fusionkd.datasets.origin import load_origin
@@ -83,13 +85,16 @@ class Teacher:
             fused = self.network.fuse(ir[picked], vis[picked])
             features = {path: _spread(tap.take(), rows) for path, tap in taps.items()}
         if cached:
-            images = [
-                self.cache.get(self, samples[i], lambda origin: self._fuse_whole(origin, preprocessor)) for i in rows
-            ]
+            images = [self.look_up(samples[i], preprocessor) for i in rows]
             fused = torch.stack([torch.from_numpy(image) for image in images])[:, None].to(ir)
         return dict(fused=_spread(fused, rows), taps=features)
 
-    def _fuse_whole(self, origin: Mapping, preprocessor: BaseDataPreprocessor) -> Tensor:
+    def look_up(self, sample: BaseDataElement, preprocessor: BaseDataPreprocessor) -> np.ndarray:
+        """Image of one sample from the cache, filled if it is not there yet: ``(h, w)``, float32."""
+        return self.cache.get(self, sample, lambda origin: self.fuse_whole(origin, preprocessor))
+
+    @torch.no_grad()
+    def fuse_whole(self, origin: Mapping, preprocessor: BaseDataPreprocessor) -> Tensor:
         """Fused image of a pair as it was loaded, ``(H, W)``, float32."""
         pair = dict(zip(('ir', 'vis'), load_origin(origin), strict=True))
         inputs = preprocessor(pseudo_collate([PackFusionInputs()(pair)]))['inputs']
