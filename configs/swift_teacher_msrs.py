@@ -5,7 +5,7 @@ _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/
 model = dict(
     type='FusionDistiller',
     student=dict(type='SwiftFuser', width=64, depth=5, context=3),
-    terms=[dict(name='quality', loss=dict(type='QualityLoss'))],
+    terms=[dict(name='quality', loss=dict(type='QualityLoss', brightness=1.25))],
 )
 train_cfg = dict(max_iters=10000, val_interval=5000)
 optim_wrapper = dict(optimizer=dict(lr=4e-3))

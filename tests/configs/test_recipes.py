@@ -18,6 +18,7 @@ SMALL = {
     'train_dataloader.batch_size': 2,
     'train_dataloader.num_workers': 0,
     'visualizer.vis_backends': [],
+    'load_from': None,
 }
 
 
