@@ -5,7 +5,8 @@ r"""Put a trained network into the zoo with its card.
         --results RESULTS/results.json --latency LATENCY/latency.json
 
 ``results.json`` is what ``tools/test.py`` or ``tools/evaluate.py`` wrote for this network, on as many sets as there are;
-``latency.json`` is that of ``benchmarks/latency.py`` and may come later: a card that exists keeps what is not given again.
+``latency.json`` is that of ``benchmarks/latency.py`` and may come later: a card that exists keeps what is not given again, of
+other weights only the latency of the same shape.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import subprocess
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from fusionkd import zoo
 from fusionkd.engine.checkpoint import load_weights, save_weights
@@ -91,6 +93,12 @@ def commit() -> str | None:
     return done.stdout.strip() + ('+' if changed.stdout.strip() else '')
 
 
+def holds(path: Path, fuser: nn.Module) -> bool:
+    """Whether a file has the weights of a network."""
+    old, new = torch.load(path, weights_only=True, map_location='cpu'), fuser.state_dict()
+    return old.keys() == new.keys() and all(torch.equal(old[key], new[key]) for key in new)
+
+
 def main() -> None:
     """Write the weights and the card."""
     args = parse_args()
@@ -102,6 +110,7 @@ def main() -> None:
     load_weights(fuser, args.student)
     path = args.out / f'{args.name}.pth'
     args.out.mkdir(parents=True, exist_ok=True)
+    same = path.is_file() and holds(path, fuser)
     save_weights(fuser, path)
     if path.stat().st_size > LARGEST:
         size = path.stat().st_size / 2**20
@@ -111,6 +120,9 @@ def main() -> None:
         )
     card_path = path.with_suffix('.json')
     card = json.loads(card_path.read_text(encoding='utf-8')) if card_path.is_file() else {}
+    if not same:  # another network: only what holds for its shape stays
+        kept = ('latency', 'licence') if card.get('fuser') == trained['fuser'] else ('licence',)
+        card = {key: value for key, value in card.items() if key in kept}
     card.update(
         name=args.name,
         fuser=trained['fuser'],

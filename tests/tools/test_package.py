@@ -41,6 +41,10 @@ def test_a_card_says_what_is_known_and_keeps_it(tmp_path):
     assert card['results'] == dict(protocol='cddfuse-1', sets=dict(MSRS=dict(images=2, VIF=1.03, Qabf=0.7)))
     assert card['latency'] == dict(machine='a CPU, 2 cores', median_ms={'480 x 640, eager, 2 threads': 4.2})
     fuse = FusionInferencer(card['fuser'], out / 'small.pth')
+    path = student(tmp_path, width=16, stem=1)  # other weights
+    assert package(path, '--name', 'small', '--out', out).returncode == 0
+    later = json.loads((out / 'small.json').read_text())
+    assert 'results' not in later and 'command' not in later and later['latency'] == card['latency']
     assert fuse.fuser.body[0].conv[0].weight.shape == (16, 16, 3, 3)
 
 
