@@ -17,6 +17,7 @@ test: $(VENV)/.installed
 	$(BIN)/python -m pytest
 
 test-slow: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e ".[rl]"
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.installed
