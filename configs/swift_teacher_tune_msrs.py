@@ -1,5 +1,5 @@
-# fusionkd-teacher: 2000 more iterations after swift_teacher_msrs.py, in which what both sources add (SCD) and brightness weigh
-# twice as much. `--cfg-options load_from=FILE` for a checkpoint elsewhere.
+# fusionkd-teacher: 2000 more iterations after swift_teacher_msrs.py, in which what both sources add (SCD) and brightness
+# weigh twice as much. `--cfg-options load_from=FILE` for a checkpoint elsewhere.
 _base_ = ['swift_teacher_msrs.py']
 
 load_from = 'work_dirs/swift_teacher_msrs/iter_10000.pth'

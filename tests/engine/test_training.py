@@ -152,7 +152,7 @@ def test_a_run_with_everything_resumes_exactly(run, tmp_path, scene_folder):
     options = EVERYTHING | everything(scene_folder) | dict(iters=6)
     straight = run(tmp_path / 'straight', agent=False, **options)
     first = run(tmp_path / 'resumed', agent=False, **options)
-    (tmp_path / 'resumed/work/iter_6.pth').unlink()
+    (tmp_path / 'resumed' / 'work' / 'iter_6.pth').unlink()
     resumed = run(tmp_path / 'resumed', agent=False, resume=True, load_from=f'{first.work_dir}/iter_3.pth', **options)
     a, b = checkpoint(straight, 6), checkpoint(resumed, 6)
     for key in ('state_dict', 'ema_state_dict', 'optimizer', 'param_schedulers', 'agent', 'stages', 'random_state'):

@@ -56,17 +56,17 @@ def test_two_and_two_iterations_equal_four(tmp_path, scene_folder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     straight = train(tmp_path / 'straight', scene_folder, 'memory')
     train(tmp_path / 'resumed', scene_folder, 'disk')
-    (tmp_path / 'resumed/work/iter_4.pth').unlink()
+    (tmp_path / 'resumed' / 'work' / 'iter_4.pth').unlink()
     resumed = train(
         tmp_path / 'resumed',
         scene_folder,
         'memory',  # where an image is kept changes nothing
         resume=True,
-        load_from=str(tmp_path / 'resumed/work/iter_2.pth'),
+        load_from=str(tmp_path / 'resumed' / 'work' / 'iter_2.pth'),
     )
     a, b = straight['state_dict'], resumed['state_dict']
     assert a.keys() == b.keys() and {'averages.ema.updates', 'terms.margin.loss.negative_sum'} <= a.keys()
     assert all(torch.equal(v, b[k]) if isinstance(v, torch.Tensor) else str(v) == str(b[k]) for k, v in a.items())
     assert int(a['averages.ema.updates']) == 4
-    student = read_checkpoint(tmp_path / 'straight/work/student_best.pth')
+    student = read_checkpoint(tmp_path / 'straight' / 'work' / 'student_best.pth')
     assert set(student) == {'body.weight', 'body.bias', 'head.weight', 'head.bias'}
