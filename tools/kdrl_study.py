@@ -22,7 +22,8 @@ from mmengine.config import DictAction
 from fusionkd.engine.config import load_config
 from fusionkd.engine.pool import run_tasks
 from fusionkd.engine.recognition_study import RecognitionPlan, summarise
-from fusionkd.engine.study import TEACHER, StudyTask, write_json
+from fusionkd.engine.records import write_json
+from fusionkd.engine.study import TEACHER, StudyTask
 from fusionkd.evaluation.significance import compare_pairs
 from fusionkd.fileio import atomic_path
 

@@ -23,7 +23,8 @@ from torch.utils.data import Dataset
 from fusionkd.engine.checkpoint import save_weights
 from fusionkd.engine.config import load_config
 from fusionkd.engine.pool import short_message
-from fusionkd.engine.study import TEACHER, StudyTask, digest
+from fusionkd.engine.records import digest
+from fusionkd.engine.study import TEACHER, StudyTask
 from fusionkd.engine.sweep import TrainClock, quiet, train_quietly
 from fusionkd.registry import DATASETS, METRICS, MODELS
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from fusionkd.hard_samples import MIXED
 from fusionkd.rl.actions import Control
 
 from .term import Term
 
 STRENGTH, OP, SHARE = 'hard_strength', 'hard_op', 'hard_share'
-MIXED = 'mixed'
 
 
 class HardView:
