@@ -1,6 +1,15 @@
-"""Fusers, recognisers, distillers, losses and data preprocessors."""
+"""Fusers, recognisers, distillers, losses, policies with their discriminators and judges, and data preprocessors."""
 
-from . import classifiers, distillers, fusers, losses
+from . import classifiers, discriminators, distillers, fusers, judges, losses, policies
 from .preprocessor import FusionPreprocessor
 
-__all__ = ['FusionPreprocessor', 'classifiers', 'distillers', 'fusers', 'losses']
+__all__ = [
+    'FusionPreprocessor',
+    'classifiers',
+    'discriminators',
+    'distillers',
+    'fusers',
+    'judges',
+    'losses',
+    'policies',
+]
