@@ -1,6 +1,7 @@
 """Pairs of images in."""
 
 from .paired import PairedFusionDataset
+from .questions import SyntheticQuestions, VisualQuestions
 from .recognition import CaptionList, ClassFolders, GroundingList
 from .recognition_transforms import ColourJitter, LoadImage, PackRecognition, RandomResizedCrop, RandomSymmetry
 from .sampler import EndlessSampler
@@ -31,5 +32,7 @@ __all__ = [
     'RandomResizedCrop',
     'RandomSymmetry',
     'SensorNoise',
+    'SyntheticQuestions',
     'SyntheticScenes',
+    'VisualQuestions',
 ]

@@ -144,12 +144,13 @@ class ColourJitter(BaseTransform):
 class PackRecognition(BaseTransform):
     """Arrays to tensors: ``dict(inputs=dict(image), data_samples=BaseDataElement)``.
 
-    ``image`` is ``(3, H, W)``, uint8. The sample holds ``label`` (int64 scalar), ``text``, ``captions`` and ``box``
-    (``(4,)``, x1, y1, x2, y2 as shares of width and height), whichever there are, and in its metainfo ``name``, ``set_name``
-    and ``image_path``. Of several captions one is drawn as ``text``.
+    ``image`` is ``(3, H, W)``, uint8. The sample holds ``label`` (int64 scalar), ``text``, ``captions``, ``question``,
+    ``answer``, ``response`` and ``box`` (``(4,)``, x1, y1, x2, y2 as shares of width and height), whichever there are, and in
+    its metainfo ``name``, ``set_name``, ``kind`` and ``image_path``. Of several captions one is drawn as ``text``.
     """
 
-    META_KEYS = ('name', 'set_name', 'image_path')
+    META_KEYS = ('name', 'set_name', 'kind', 'image_path')
+    TEXT_KEYS = ('text', 'question', 'answer', 'response')
 
     def transform(self, results: dict) -> dict:
         """Pack one image."""
@@ -160,8 +161,9 @@ class PackRecognition(BaseTransform):
         if 'captions' in results:
             sample.captions = list(results['captions'])
             sample.text = sample.captions[np.random.randint(len(sample.captions))]
-        if 'text' in results:
-            sample.text = results['text']
+        for key in self.TEXT_KEYS:
+            if key in results:
+                setattr(sample, key, results[key])
         if 'box' in results:
             sample.box = torch.from_numpy(np.asarray(results['box'], np.float32))
         return dict(inputs=dict(image=torch.from_numpy(image)), data_samples=sample)

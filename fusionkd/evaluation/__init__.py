@@ -1,5 +1,6 @@
 """Evaluation of fused images: metrics, the protocols that define them, and scores."""
 
+from .answer_metric import AnswerMetric
 from .folders import ImageSet, evaluate_folders, save_report
 from .fusion_metric import FusionMetric
 from .protocols import METRICS, PROTOCOLS, MetricInfo, Protocol, get_protocol
@@ -13,6 +14,7 @@ __all__ = [
     'METRICS',
     'PROTOCOLS',
     'TRIVIAL',
+    'AnswerMetric',
     'ClassificationMetric',
     'FusionMetric',
     'GroundingMetric',
