@@ -30,5 +30,5 @@ setup(
     packages=find_packages(include=['fusionkd', 'fusionkd.*']),
     package_data={'fusionkd.zoo': ['*.pth', '*.json', '*.txt']},
     install_requires=requirements('runtime'),
-    extras_require={name: requirements(name) for name in ('clip', 'deploy', 'rl', 'tests')},
+    extras_require={name: requirements(name) for name in ('clip', 'deploy', 'rl', 'tests', 'vlm')},
 )

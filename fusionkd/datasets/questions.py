@@ -186,7 +186,8 @@ class SyntheticQuestions(Dataset):
         pipeline: transforms after the drawing.
         test_mode: mmengine's.
 
-    Items: ``image`` (``(size, size, 3)`` RGB, uint8), ``question``, ``answer``, ``response``, ``kind``, ``name``, ``set_name``.
+    Items: ``image`` (``(size, size, 3)`` RGB, uint8), ``question``, ``answer``, ``response``, ``kind``, ``name`` and
+    ``set_name``.
 
     Raises:
         ValueError: unknown part or kind, or ``num`` below 1.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -114,6 +115,16 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     state = {k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()}
     with atomic_path(path) as temporary:
         torch.save(state, temporary)
+
+
+def fingerprint(network: nn.Module, config: str = '') -> str:
+    """12 hexadecimal digits of a network's type, config and weights."""
+    digest = hashlib.sha256(f'{type(network).__qualname__} {config}'.encode())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        # As bytes: numpy does not know bfloat16.
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def _some(items: list[str], count: int = 6) -> str:

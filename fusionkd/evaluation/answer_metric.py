@@ -14,8 +14,8 @@ from .recognition_metric import RecognitionMetric
 class AnswerMetric(RecognitionMetric):
     """Share of answers that match the true ones exactly after normalisation, in [0, 1].
 
-    Returns ``score`` and ``exact_match``, which are the same, ``answered``, the share of responses in which there is an answer
-    at all, and ``kind/<kind>`` for sets whose questions have kinds.
+    Returns ``score`` and ``exact_match`` (the same), ``answered``, the share of responses that have an answer at all,
+    and ``kind/<kind>`` for sets whose questions have kinds.
 
     Args:
         pattern: regular expression whose first group is the answer proper in a response, see :func:`final_answer`. Default

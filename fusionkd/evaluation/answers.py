@@ -7,11 +7,12 @@ import re
 ARTICLES = frozenset({'a', 'an', 'the'})
 NUMBERS = ('zero', 'one', 'two', 'three', 'four', 'five', 'six', 'seven', 'eight', 'nine', 'ten', 'eleven', 'twelve')
 COLOURS = frozenset(
-    'red orange yellow green cyan blue purple violet pink brown black white grey gold silver beige turquoise magenta'.split()
+    ('red', 'orange', 'yellow', 'green', 'cyan', 'blue', 'purple', 'violet', 'pink', 'brown', 'black', 'white', 'grey')
 )
 SPELLINGS = dict(gray='grey', colour='color')
 _NUMBER = re.compile(r'(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?!\w)')
-_CHOICE = re.compile(r'(?<!\w)\(?([A-Z])\)?(?!\w)')
+# A letter of a multiple choice: at the beginning with a mark behind it or alone, or else in brackets.
+_CHOICE = (re.compile(r'^\(?([A-Z])(?:[).:,]|$)', re.IGNORECASE), re.compile(r'\(([A-Z])\)', re.IGNORECASE))
 
 
 def final_answer(text: str, pattern: str | None = None) -> str:
@@ -91,8 +92,8 @@ def rule_match(response: str, answer: str, pattern: str | None = None, tolerance
         numbers = _NUMBER.findall(normalise(found))
         return bool(numbers) and abs(float(numbers[-1]) - float(true)) <= tolerance * max(1.0, abs(float(true)))
     if re.fullmatch('[a-z]', answer.strip().lower()):
-        letters = set(_CHOICE.findall(found)) or {found.strip().upper()}
-        return letters == {answer.strip().upper()}
+        first, bracketed = (set(pattern.findall(found.upper())) for pattern in _CHOICE)
+        return (first or bracketed) == {answer.strip().upper()}
     if true in COLOURS:
         return COLOURS & set(normalise(found).split()) == {true}
     return normalise(found) == true

@@ -1,6 +1,6 @@
-"""Fusers, recognisers, distillers, losses, policies with their discriminators and judges, and data preprocessors."""
+"""Fusers, recognisers, vision-language models, distillers, losses, policies with their discriminators and judges, and data preprocessors."""
 
-from . import classifiers, discriminators, distillers, fusers, judges, losses, policies
+from . import classifiers, discriminators, distillers, fusers, judges, losses, policies, vlms
 from .preprocessor import FusionPreprocessor
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     'judges',
     'losses',
     'policies',
+    'vlms',
 ]

@@ -13,9 +13,8 @@ from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from fusionkd.engine.checkpoint import fingerprint
 from fusionkd.fileio import atomic_path
-
-from .teacher_cache import fingerprint
 
 
 class ClusterBank:

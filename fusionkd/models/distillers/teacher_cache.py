@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from mmengine.logging import print_log
-from torch import Tensor, nn
+from torch import Tensor
 
 from fusionkd.datasets.origin import identify_origin
 from fusionkd.datasets.transforms import replay
+from fusionkd.engine.checkpoint import fingerprint
 from fusionkd.fileio import atomic_path
 
 if TYPE_CHECKING:
@@ -156,12 +156,3 @@ class TeacherCache:
         if self.dtype == 'uint8':
             return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
         return image.astype(np.float16)
-
-
-def fingerprint(network: nn.Module, config: str = '') -> str:
-    """12 hexadecimal digits of a network's type, config and weights."""
-    digest = hashlib.sha256(f'{type(network).__qualname__} {config}'.encode())
-    for name, value in network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:12]

@@ -1,5 +1,16 @@
 """Judges of outputs, one world a file."""
 
 from .base import Judge
+from .language_model import EndpointJudge, LanguageModelJudge, ModelJudge
+from .text import AnswerJudge, ExactMatchJudge, RuleJudge, StringJudge
 
-__all__ = ['Judge']
+__all__ = [
+    'AnswerJudge',
+    'EndpointJudge',
+    'ExactMatchJudge',
+    'Judge',
+    'LanguageModelJudge',
+    'ModelJudge',
+    'RuleJudge',
+    'StringJudge',
+]

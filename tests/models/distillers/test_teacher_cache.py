@@ -10,8 +10,8 @@ import torch
 from mmengine.dataset import pseudo_collate
 
 from fusionkd.datasets import PairedFusionDataset, SyntheticScenes
+from fusionkd.engine.checkpoint import fingerprint
 from fusionkd.models.distillers import FusionDistiller
-from fusionkd.models.distillers.teacher_cache import fingerprint
 
 GUIDE = dict(name='guide', loss=dict(type='L1Loss'))
 SELF = dict(name='self', loss=dict(type='FusionLoss', window=11))
