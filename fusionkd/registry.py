@@ -14,6 +14,7 @@ from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import LOOPS as MMENGINE_LOOPS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import RUNNERS as MMENGINE_RUNNERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
@@ -62,12 +63,17 @@ RUNNERS = FolderRegistry('runner', parent=MMENGINE_RUNNERS, scope='fusionkd', lo
 OPTIM_WRAPPERS = FolderRegistry(
     'optim_wrapper', parent=MMENGINE_OPTIM_WRAPPERS, scope='fusionkd', locations=['fusionkd.engine.optim']
 )
+OPTIM_WRAPPER_CONSTRUCTORS = FolderRegistry(
+    'optimizer wrapper constructor',
+    parent=MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS,
+    scope='fusionkd',
+    locations=['fusionkd.engine.optim'],
+)
 
 # Kinds to which this package adds nothing: mmengine warns at every build unless the scope is known to each of them.
 for _parent in (
     mmengine_registry.EVALUATOR,
     mmengine_registry.LOG_PROCESSORS,
-    mmengine_registry.OPTIM_WRAPPER_CONSTRUCTORS,
     mmengine_registry.OPTIMIZERS,
     mmengine_registry.PARAM_SCHEDULERS,
     mmengine_registry.VISBACKENDS,

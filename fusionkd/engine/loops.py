@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 import torch
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import IterBasedTrainLoop
 from torch.utils.data import DataLoader
 
@@ -28,7 +29,20 @@ class ResumableTrainLoop(IterBasedTrainLoop):
         """Train, from where a resumed run stopped."""
         if self._iter > 0:
             self.dataloader_iterator = _Continued(self.dataloader, self._iter, self.random_state)
-        return super().run()
+        try:
+            return super().run()
+        except ConnectionError:
+            self._save_before_failure()
+            raise
+
+    def _save_before_failure(self) -> None:
+        """Keep what was done until a server that the training asks (a judge) did not answer: ``--resume`` asks again."""
+        hook = next((hook for hook in self.runner.hooks if isinstance(hook, CheckpointHook)), None)
+        if hook is not None:
+            self._iter -= 1  # the hook saves after an iteration is done, and this one was not
+            hook._save_checkpoint(self.runner)
+            self._iter += 1
+            self.runner.logger.error(f'stopped in iteration {self._iter + 1}; all before it is saved: --resume goes on')
 
 
 class _Continued:

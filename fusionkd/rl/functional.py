@@ -98,30 +98,57 @@ def group_policy_loss(
     old_log_prob: Tensor,
     reference_log_prob: Tensor,
     rewards: Tensor,
+    mask: Tensor | None = None,
+    length: int | None = None,
     clip: float = 0.2,
     beta: float = 0.01,
 ) -> tuple[Tensor, dict[str, float]]:
     """Dr.GRPO objective of paper D as a loss: clipped, group-relative, tied to a reference policy.
 
-    ``-mean(min(r A, clip(r, 1 - eps, 1 + eps) A)) + beta KL(policy || reference)``, with r the ratio of the policy to the
-    one that is being improved and A the reward minus the group's mean. The mean over a group of 2G answers is paper D's
-    1/(2G) times the sum. The divergence is estimated by k3.
+    The sum over all parts t of all answers of ``-min(r A, clip(r, 1 - eps, 1 + eps) A) + beta KL(policy || reference)``, with
+    r the ratio of a part's probability to that under the policy which is being improved, and A the answer's reward minus the
+    mean of its group, divided by the number of answers and by one length for all: dividing by an answer's own length would
+    punish long right answers and spare long wrong ones (Liu et al., 2025). The mean over a group of 2G answers is paper D's
+    1/(2G) times the sum. The divergence is estimated by k3. ``trl``'s ``loss_type='dr_grpo'`` is the same.
 
     Args:
-        log_prob: ``(..., G)`` under the policy being trained.
-        old_log_prob: ``(..., G)`` under the policy as it was when the answers were drawn (paper D also uses it for answers
-            of teachers).
-        reference_log_prob: ``(..., G)`` under the fixed starting point.
+        log_prob: ``(..., G, T)``, of every part (token, cell of a map) of G answers to the same query, under the policy being
+            trained.
+        old_log_prob: the same shape, under the policy as it was when the answers were drawn (paper D also uses it for
+            answers of teachers).
+        reference_log_prob: the same shape, under the fixed starting point.
         rewards: ``(..., G)``.
+        mask: ``(..., G, T)``, 1 for parts and 0 for padding, where anything finite may stand. Default all 1.
+        length: the largest number of parts an answer can have. Default T.
         clip: eps. Default 0.2 (paper D).
         beta: weight of the divergence. Default 0.01 (paper D).
 
     Returns:
-        Scalar loss, and ``approx_kl``, ``clipfrac`` and ``reference_kl``.
+        Scalar loss, and means over all parts: ``approx_kl`` (k3, to the old policy), ``clipfrac``, ``ratio`` and
+        ``reference_kl``.
+
+    Raises:
+        ValueError: shapes that do not fit.
     """
-    loss, stats = clipped_policy_loss(log_prob, old_log_prob, group_relative_advantages(rewards), clip)
-    divergence = estimate_kl(log_prob, reference_log_prob).mean()
-    return loss + beta * divergence, stats | dict(reference_kl=divergence.item())
+    if log_prob.ndim < 2 or log_prob.shape[:-1] != rewards.shape:
+        raise ValueError(
+            f'log_prob must be (..., G, T) for rewards (..., G), got {tuple(log_prob.shape)} and {tuple(rewards.shape)}'
+        )
+    mask = torch.ones_like(log_prob) if mask is None else mask.to(log_prob.dtype)
+    advantages = group_relative_advantages(rewards)[..., None].detach()
+    ratio = (log_prob - old_log_prob).exp()
+    divergence = estimate_kl(log_prob, reference_log_prob)
+    each = beta * divergence - torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
+    loss = (each * mask).sum() / (rewards.numel() * (length or log_prob.shape[-1]))
+    with torch.no_grad():
+        parts = dict(
+            approx_kl=estimate_kl(old_log_prob, log_prob),
+            clipfrac=((ratio - 1).abs() > clip).to(log_prob.dtype),
+            ratio=ratio,
+            reference_kl=divergence,
+        )
+        count = mask.sum().clamp(min=1)
+        return loss, {name: ((part * mask).sum() / count).item() for name, part in parts.items()}
 
 
 def estimate_kl(log_prob: Tensor, other_log_prob: Tensor, kind: str = 'k3') -> Tensor:

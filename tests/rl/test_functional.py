@@ -1,4 +1,6 @@
 import math
+from collections import defaultdict
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -107,7 +109,10 @@ def random_group(seed=0):
 def test_gradients_of_the_losses_are_right():
     log_prob, old, reference, rewards = random_group()
     log_prob.requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: group_policy_loss(x, old, reference, rewards)[0], log_prob)
+    for mask, length in ((None, None), (torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0]]), 5)):
+        assert torch.autograd.gradcheck(
+            lambda x, m=mask, n=length: group_policy_loss(x, old, reference, rewards[:, 0], m, n, beta=0.3)[0], log_prob
+        )
     assert torch.autograd.gradcheck(lambda x: clipped_policy_loss(x, old, rewards)[0], log_prob)
     assert torch.autograd.gradcheck(lambda x: reinforce_loss(x, rewards), log_prob)
     assert torch.autograd.gradcheck(lambda x: clipped_value_loss(x, old, rewards), log_prob)
@@ -119,19 +124,84 @@ def test_gradients_of_the_losses_are_right():
     assert torch.autograd.gradcheck(lambda x: normal_log_prob(old, x, reference), log_prob)
 
 
+def random_tokens(seed=0, queries=3, group=4, tokens=5):
+    """Log-probabilities of three policies, near enough for some ratios to be inside and some outside of the clip."""
+    g = torch.Generator().manual_seed(seed)
+    base = torch.randn(queries, group, tokens, generator=g, dtype=torch.float64) - 2
+    parts = [base + 0.3 * torch.randn(base.shape, generator=g, dtype=torch.float64) for _ in range(3)]
+    rewards = torch.randint(0, 3, (queries, group), generator=g).double()
+    lengths = torch.randint(1, tokens + 1, (queries, group, 1), generator=g)
+    return *parts, rewards, (torch.arange(tokens) < lengths).double()
+
+
 def test_group_loss_by_its_formula():
-    log_prob, old, reference, rewards = random_group(1)
-    loss, stats = group_policy_loss(log_prob, old, reference, rewards, clip=0.2, beta=0.3)
-    total = 0.0
+    log_prob, old, reference, rewards, mask = random_tokens(1)
+    loss, stats = group_policy_loss(log_prob, old, reference, rewards, mask, length=7, clip=0.2, beta=0.3)
+    total, clipped, count = 0.0, 0, 0
     for q in range(3):
         for i in range(4):
-            ratio = math.exp(log_prob[q, i] - old[q, i])
             advantage = rewards[q, i] - rewards[q].mean()
-            back = reference[q, i] - log_prob[q, i]
-            total -= min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage) / 12
-            total += 0.3 * (math.exp(back) - 1 - back) / 12
+            for t in range(5):
+                if not mask[q, i, t]:
+                    continue
+                ratio = math.exp(log_prob[q, i, t] - old[q, i, t])
+                back = reference[q, i, t] - log_prob[q, i, t]
+                total -= min(ratio * advantage, min(max(ratio, 0.8), 1.2) * advantage) / (12 * 7)
+                total += 0.3 * (math.exp(back) - 1 - back) / (12 * 7)
+                clipped += abs(ratio - 1) > 0.2
+                count += 1
     assert loss.item() == pytest.approx(float(total))
-    assert {'approx_kl', 'clipfrac', 'reference_kl'} == set(stats)
+    assert stats['clipfrac'] == pytest.approx(clipped / count) and 0 < clipped < count
+    assert {'approx_kl', 'clipfrac', 'ratio', 'reference_kl'} == set(stats)
+
+
+def test_group_loss_by_hand():
+    """Two answers of one part, rewards 2 and 0: A is 1 and -1; ratios 1.5 and 0.5 are clipped where that is the smaller."""
+    old = torch.log(torch.tensor([[0.2], [0.4]]))
+    log_prob = torch.log(torch.tensor([[0.3], [0.2]]))
+    loss, stats = group_policy_loss(log_prob, old, log_prob, torch.tensor([2.0, 0.0]), beta=0.01)
+    assert loss.item() == pytest.approx(-(1.2 - 0.8) / 2)
+    assert stats['ratio'] == pytest.approx(1.0) and stats['clipfrac'] == 1 and stats['reference_kl'] == 0
+
+
+def test_padding_and_length_of_the_group_loss():
+    log_prob, old, reference, rewards, mask = random_tokens(2)
+    loss, stats = group_policy_loss(log_prob, old, reference, rewards, mask, length=5)
+    padded = [torch.cat([x * mask, torch.full((3, 4, 3), 9.0)], dim=-1) for x in (log_prob, old, reference)]
+    longer, same = group_policy_loss(*padded, rewards, torch.cat([mask, torch.zeros(3, 4, 3)], -1), length=5)
+    assert longer.item() == pytest.approx(loss.item()) and same == pytest.approx(stats)
+    assert group_policy_loss(log_prob, old, reference, rewards, mask, length=10)[0].item() == pytest.approx(loss / 2)
+    with pytest.raises(ValueError, match=r'\(3, 4\) and \(3, 4\)'):
+        group_policy_loss(log_prob[..., 0], old[..., 0], reference[..., 0], rewards)
+
+
+def trl_loss(log_prob, old, reference, advantages, mask, length, clip, beta):
+    """The loss of trl's own trainer, whose network is replaced by what it would have said; all ``(answers, tokens)``."""
+    trainer = pytest.importorskip('trl.trainer.grpo_trainer', reason='needs the extra trl')
+    options = dict(loss_type='dr_grpo', max_completion_length=length, epsilon_low=clip, epsilon_high=clip, beta=beta)
+    options |= dict(importance_sampling_level='token', top_entropy_quantile=1.0, off_policy_mask_threshold=None)
+    options |= dict(use_vllm=False, aux_loss_enabled=False, _entropy_bonus_enabled=False)
+    options |= dict(current_gradient_accumulation_steps=1, _metrics=defaultdict(lambda: defaultdict(list)))
+    stub = MagicMock(**options)
+    stub.args.use_bias_correction_kl, stub.args.delta = False, None
+    stub._get_per_token_logps_and_entropies.return_value = log_prob, torch.zeros_like(log_prob), None
+    ids = torch.zeros(mask.shape, dtype=torch.long)
+    inputs = dict(prompt_ids=ids, prompt_mask=ids, completion_ids=ids, completion_mask=mask, advantages=advantages)
+    inputs |= dict(old_per_token_logps=old, ref_per_token_logps=reference)
+    return trainer.GRPOTrainer._compute_loss(stub, None, inputs)
+
+
+@pytest.mark.parametrize('beta', [0.0, 0.01, 0.3])
+def test_group_loss_equals_that_of_trl(beta):
+    log_prob, old, reference, rewards, mask = (x.float() for x in random_tokens(3))
+    log_prob.requires_grad_()
+    mine, _ = group_policy_loss(log_prob, old, reference, rewards, mask, length=9, clip=0.2, beta=beta)
+    (gradient,) = torch.autograd.grad(mine, log_prob)
+    flat = [x.flatten(0, 1) for x in (log_prob, old, reference, group_relative_advantages(rewards), mask)]
+    theirs = trl_loss(*flat, length=9, clip=0.2, beta=beta)
+    (expected,) = torch.autograd.grad(theirs, log_prob)
+    assert mine.item() == pytest.approx(theirs.item(), abs=1e-6)
+    assert torch.allclose(gradient, expected, atol=1e-6)
 
 
 def test_divergence_estimates_agree_with_the_exact_one():

@@ -2,10 +2,22 @@
 
 from .agent_hook import AgentHook
 from .cluster_hook import ClusterHook
+from .collapse_hook import CollapseHook
 from .fade_hook import FadeHook
 from .random_state_hook import RandomStateHook
+from .sample_sheet_hook import SampleSheetHook
 from .stage_hook import StageHook
 from .student_ema_hook import StudentEMAHook
 from .student_file_hook import StudentFileHook
 
-__all__ = ['AgentHook', 'ClusterHook', 'FadeHook', 'RandomStateHook', 'StageHook', 'StudentEMAHook', 'StudentFileHook']
+__all__ = [
+    'AgentHook',
+    'ClusterHook',
+    'CollapseHook',
+    'FadeHook',
+    'RandomStateHook',
+    'SampleSheetHook',
+    'StageHook',
+    'StudentEMAHook',
+    'StudentFileHook',
+]

@@ -3,7 +3,8 @@
 from .ema_teacher import EMATeacher
 from .fusion_distiller import FusionDistiller
 from .kdrl import KDRLDistiller
+from .ril import RILDistiller
 from .teacher_cache import TeacherCache
 from .term import Term
 
-__all__ = ['EMATeacher', 'FusionDistiller', 'KDRLDistiller', 'TeacherCache', 'Term']
+__all__ = ['EMATeacher', 'FusionDistiller', 'KDRLDistiller', 'RILDistiller', 'TeacherCache', 'Term']

@@ -30,9 +30,13 @@ class WeightMapFuser(BaseFuser):
         self.backbone = MODELS.build(backbone)
         self.divisor = getattr(self.backbone, 'divisor', 1)
 
+    def logits(self, ir: Tensor, vis: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of the infrared weight before the sigmoid, and log-variance, both ``(N, 1, H, W)``."""
+        return self.backbone(torch.cat([vis, ir], dim=1) * 2 - 1).split(1, dim=1)
+
     def weight_map(self, ir: Tensor, vis: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of the infrared weight in (0, 1), and log-variance, both ``(N, 1, H, W)``."""
-        mean, logvar = self.backbone(torch.cat([vis, ir], dim=1) * 2 - 1).split(1, dim=1)
+        mean, logvar = self.logits(ir, vis)
         return torch.sigmoid(mean), logvar
 
     def forward(self, ir: Tensor, vis: Tensor) -> Tensor:

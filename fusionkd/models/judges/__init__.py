@@ -1,6 +1,7 @@
 """Judges of outputs, one world a file."""
 
 from .base import Judge
+from .fusion import FusionJudge
 from .language_model import EndpointJudge, LanguageModelJudge, ModelJudge
 from .text import AnswerJudge, ExactMatchJudge, RuleJudge, StringJudge
 
@@ -8,6 +9,7 @@ __all__ = [
     'AnswerJudge',
     'EndpointJudge',
     'ExactMatchJudge',
+    'FusionJudge',
     'Judge',
     'LanguageModelJudge',
     'ModelJudge',

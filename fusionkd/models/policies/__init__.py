@@ -2,14 +2,17 @@
 
 from .base import Answers, Outputs, Policy, Queries, Responder, cat_outputs
 from .vision_language import VisionLanguagePolicy, VisionLanguageTeacher
+from .weight_map import FuserResponder, WeightMapPolicy
 
 __all__ = [
     'Answers',
+    'FuserResponder',
     'Outputs',
     'Policy',
     'Queries',
     'Responder',
     'VisionLanguagePolicy',
     'VisionLanguageTeacher',
+    'WeightMapPolicy',
     'cat_outputs',
 ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -91,7 +93,8 @@ class Policy(ABC):
     @abstractmethod
     def queries(self, inputs: Any, data_samples: Sequence | None = None) -> Queries:
         """A batch as the preprocessor makes it, as plain containers of tensors, numbers and strings, with all that the
-        other methods, discriminators and judges need (such as the true answers). It may be saved in a checkpoint.
+        other methods, discriminators and judges need (such as the true answers). It may be saved in a checkpoint. Every
+        value is as long as the batch, so that a slice of all of them is a smaller batch.
         """
 
     @abstractmethod
@@ -131,6 +134,24 @@ class Policy(ABC):
         Returns:
             The samples with what the metrics of this world read (``fused``, ``(1 or 3, H, W)``; ``prediction``, a text).
         """
+
+    def reference(self, network: nn.Module) -> nn.Module:
+        """The starting point that training is tied to: a copy of ``network``. Worlds with adapters may return less."""
+        return copy.deepcopy(network)
+
+    def write_sheet(self, path: Path, queries: Queries, outputs: Outputs, titles: Sequence[Sequence[str]]) -> Path:
+        """Show a group.
+
+        Args:
+            path: of the file, without its suffix.
+            queries: B of them; a few are enough.
+            outputs: N for each.
+            titles: what each output is and earned, B times N.
+
+        Returns:
+            The file.
+        """
+        raise NotImplementedError(f'{type(self).__name__} has no write_sheet(); remove SampleSheetHook')
 
 
 class Responder(BaseModule):

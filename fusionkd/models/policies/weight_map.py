@@ -1,0 +1,164 @@
+"""Image fusion as a policy: a weight map is drawn around the one that the network predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from mmengine.structures import BaseDataElement
+from torch import Tensor, nn
+
+from fusionkd.evaluation.panels import fusion_panel
+from fusionkd.fileio import write_image
+from fusionkd.models.distillers.teacher import build_teacher
+from fusionkd.models.losses.weight_map import project_weight_map
+from fusionkd.ops import blend_pyramids, merge_ycbcr
+from fusionkd.registry import MODELS
+from fusionkd.rl.functional import normal_log_prob
+
+from .base import Answers, Outputs, Policy, Queries, Responder
+
+
+@MODELS.register_module()
+class WeightMapPolicy(Policy):
+    """Gaussian in logit space on the weight map of a :class:`WeightMapFuser` (not from a paper).
+
+    The network predicts the logit of the infrared weight of every pixel. The action is the mean logit of every cell of
+    ``cell x cell`` pixels, drawn from a normal distribution around the network's own mean with a fixed standard deviation; the
+    detail within the cells stays the network's. The difference of drawn and own means is interpolated bilinearly and added to
+    the map. Log-probabilities of the cells are exact, and noise that is smooth over a cell makes fusions that differ in what
+    they prefer; noise of single pixels would make them all noisy alike.
+
+    The mean of the policy is the network as it is deployed and scored.
+
+    Args:
+        cell: side of a cell in pixels. Default 8.
+        std: standard deviation of a cell's mean logit. Default 0.5: a weight of one half becomes .38 or .62.
+        limit: largest absolute logit of a teacher's map; 3 is a weight of .953. Default 3.
+        noise: a deterministic teacher answers with the policy's noise around its map, as if it were such a policy itself.
+            Without it a discriminator only has to look for noise. Default True.
+        window: side of the least-squares window in which a teacher's image is projected, in pixels. Default 5.
+
+    Raises:
+        ValueError: numbers that are not positive.
+    """
+
+    def __init__(self, cell: int = 8, std: float = 0.5, limit: float = 3.0, noise: bool = True, window: int = 5):
+        if cell < 1 or std <= 0 or limit <= 0:
+            raise ValueError(f'cell, std and limit must be positive, got cell={cell}, std={std}, limit={limit}')
+        self.cell = cell
+        self.std = std
+        self.limit = limit
+        self.noise = noise
+        self.window = window
+
+    def queries(self, inputs: dict[str, Tensor], data_samples: Sequence | None = None) -> Queries:
+        """``ir`` and ``vis``, ``(B, 1, H, W)`` luma in [0, 1].
+
+        Raises:
+            ValueError: a size that is no multiple of the cell.
+        """
+        height, width = inputs['ir'].shape[-2:]
+        if height % self.cell or width % self.cell:
+            raise ValueError(f'crops of {height} x {width} cannot be cut into cells of {self.cell}: change one of them')
+        return dict(ir=inputs['ir'].float(), vis=inputs['vis'].float())
+
+    @torch.no_grad()
+    def sample(self, network: nn.Module, queries: Queries, num: int) -> Answers:
+        """Weight maps: fields ``cells``, ``(B, num, h, w)``, logits, and ``weight``, ``(B, num, H, W)``."""
+        logits = self._logits(network, queries)
+        means = F.avg_pool2d(logits, self.cell).expand(-1, num, -1, -1)
+        return self._answer(logits, means + self.std * torch.randn_like(means))
+
+    def log_prob(self, network: nn.Module, queries: Queries, answers: Answers) -> tuple[Tensor, Tensor]:
+        """Of every cell; all of them count."""
+        means = F.avg_pool2d(self._logits(network, queries), self.cell)
+        log_std = means.new_tensor(self.std).log()
+        log_prob = normal_log_prob(means, log_std, answers['cells']).flatten(2)
+        return log_prob, torch.ones_like(log_prob)
+
+    @torch.no_grad()
+    def project(self, network: nn.Module, queries: Queries, responses: Tensor) -> Answers:
+        """Cells of the weight map that reproduces an image ``(B, N, 1, H, W)`` best, clipped.
+
+        Where the sources are alike every weight gives the same image: there the network's own weight stands.
+        """
+        logits = self._logits(network, queries)
+        num = responses.shape[1]
+        ir, vis = (queries[key][:, None].expand_as(responses).flatten(0, 1) for key in ('ir', 'vis'))
+        weight, sure = project_weight_map(responses.flatten(0, 1).float(), ir, vis, self.window)
+        low = torch.sigmoid(torch.tensor(-self.limit)).item()
+        found = torch.logit(weight.clamp(low, 1 - low)).unflatten(0, (-1, num))[:, :, 0]
+        sure = sure.unflatten(0, (-1, num))[:, :, 0]
+        cells = F.avg_pool2d(sure * found + (1 - sure) * logits, self.cell)
+        return self._answer(logits, cells + self.std * torch.randn_like(cells) if self.noise else cells)
+
+    @torch.no_grad()
+    def render(self, network: nn.Module, queries: Queries, answers: Answers) -> Tensor:
+        """Fused luma, ``(B, N, 1, H, W)`` in [0, 1]."""
+        num = answers.num
+        ir, vis = (queries[key].repeat_interleave(num, dim=0) for key in ('ir', 'vis'))
+        fused = blend_pyramids(ir, vis, answers['weight'].flatten(0, 1)[:, None], network.levels)
+        return fused.clamp(0, 1).unflatten(0, (-1, num))
+
+    @torch.no_grad()
+    def predict(self, network: nn.Module, inputs: dict, data_samples: Sequence | None) -> list[BaseDataElement]:
+        """``fused``, ``(1 or 3, H, W)`` in [0, 1], of the mean of the policy."""
+        samples = data_samples or [BaseDataElement() for _ in range(len(inputs['ir']))]
+        fused = merge_ycbcr(network.fuse(inputs['ir'], inputs['vis']).float(), inputs.get('cbcr'))
+        for sample, image in zip(samples, fused, strict=True):
+            sample.fused = image
+        return samples
+
+    def write_sheet(self, path: Path, queries: Queries, outputs: Outputs, titles: Sequence[Sequence[str]]) -> Path:
+        """A picture: a row a query, with its sources, then its outputs; what an output is and earned stands in its corner."""
+        path = path.with_suffix('.png')
+        rows = []
+        for ir, vis, images, names in zip(queries['ir'], queries['vis'], outputs, titles, strict=True):
+            columns = dict(ir=_array(ir), vis=_array(vis))
+            rows.append(
+                columns | {f'{i + 1}: {name}': _array(x) for i, (x, name) in enumerate(zip(images, names, strict=True))}
+            )
+        panels = [fusion_panel([row]) for row in rows]
+        write_image(path, np.concatenate(panels))
+        return path
+
+    def _logits(self, network: nn.Module, queries: Queries) -> Tensor:
+        """Mean logits, ``(B, 1, H, W)``."""
+        return network.logits(queries['ir'], queries['vis'])[0].float()
+
+    def _answer(self, logits: Tensor, cells: Tensor) -> Answers:
+        """The whole maps of drawn cells: the network's map and the interpolated difference of the means."""
+        moved = F.interpolate(
+            cells - F.avg_pool2d(logits, self.cell), size=logits.shape[-2:], mode='bilinear', align_corners=False
+        )
+        return Answers(dict(cells=cells, weight=torch.sigmoid(logits + moved)))
+
+
+@MODELS.register_module()
+class FuserResponder(Responder):
+    """A frozen fuser that answers with its fused image, the same one as often as it is asked.
+
+    Args:
+        fuser: config of a fuser, perhaps with ``name`` and ``cache`` as teachers of :class:`FusionDistiller` have them.
+    """
+
+    def __init__(self, fuser: dict):
+        teacher = build_teacher(fuser, None)
+        super().__init__(teacher.name)
+        self.network = teacher.network
+        self.preprocessor = MODELS.build(dict(type='FusionPreprocessor'))
+        self._teacher = teacher
+
+    def respond(self, queries: Queries, num: int, data_samples: Sequence | None = None) -> Tensor:
+        """``(B, num, 1, H, W)``, nominally in [0, 1]; from the cache, if there is one, for samples that say where they are from."""
+        ir, vis = queries['ir'], queries['vis']
+        fused = self._teacher.run(ir, vis, range(len(ir)), {}, data_samples, self.preprocessor)['fused']
+        return fused.float()[:, None].expand(-1, num, -1, -1, -1)
+
+
+def _array(image: Tensor) -> np.ndarray:
+    return (image[0].clamp(0, 1) * 255).round().byte().cpu().numpy()
