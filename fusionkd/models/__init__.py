@@ -1,4 +1,4 @@
-"""Fusers, recognisers, vision-language models, distillers, losses, policies with their discriminators and judges, and data preprocessors."""
+"""Fusers, recognisers, vision-language models, distillers, losses, policies, discriminators, judges and preprocessors."""
 
 from . import classifiers, discriminators, distillers, fusers, judges, losses, policies, vlms
 from .preprocessor import FusionPreprocessor
