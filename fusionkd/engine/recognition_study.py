@@ -1,4 +1,4 @@
-"""Ways to train the same recogniser, compared: arms times seeds, each run scored on the recipe's test set."""
+"""Ways to train the same network, compared: arms times seeds, each run scored by the recipe's own metric on its test set."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from fusionkd.engine.study import TEACHER, StudyTask
 from fusionkd.engine.sweep import TrainClock, quiet, train_quietly
 from fusionkd.registry import DATASETS, METRICS, MODELS
 
+START = 'start'  # an arm that is not trained: the student as the recipe begins with it
 TAIL = 100  # iterations at the end over which what the terms logged is averaged
 
 
@@ -52,10 +53,11 @@ class RecognitionPlan:
     def load(self, options: Mapping[str, Any] | None = None, seed: int | None = None) -> Config:
         """The recipe with the plan's options, those of an arm, and a seed for everything that draws."""
         config = load_config(self.config, {**self.options, **(options or {})}, self.data_root)
-        config.pop('arms', None)
+        for key in ('arms', 'study'):
+            config.pop(key, None)
         if seed is not None:
             config.merge_from_dict({'randomness.seed': seed})
-            for term in config.model.terms:
+            for term in config.model.get('terms', ()):
                 if str(term.loss.type).endswith('PolicyLoss'):
                     term.loss.setdefault('seed', seed)
         return config
@@ -69,7 +71,7 @@ class RecognitionPlan:
         recipe = self.load()
         return dict(
             recipe=Path(self.config).name,
-            recipe_hash=digest(load_config(self.config, self.options).to_dict() | dict(arms=None)),
+            recipe_hash=digest(load_config(self.config, self.options).to_dict() | dict(arms=None, study=None)),
             iterations=recipe.train_cfg.max_iters,
         )
 
@@ -109,7 +111,10 @@ class RecognitionTrainer:
         start = time.perf_counter()
         self.count += 1
         try:
-            model, outcome = self._teacher(task) if task.arm.startswith(TEACHER) else self._train(task)
+            if task.arm == START:
+                model, outcome = self._start(task)
+            else:
+                model, outcome = self._teacher(task) if task.arm.startswith(TEACHER) else self._train(task)
             scores = score(model, self.dataset, copy.deepcopy(self.metric), self.batch_size)
         except Exception as error:  # whatever an arm does, the next run is tried
             return dict(error=short_message(error), seconds=dict(total=time.perf_counter() - start))
@@ -127,6 +132,11 @@ class RecognitionTrainer:
         save_weights(model.student, folder / 'student.pth')
         seconds = dict(training=clock.seconds, training_cpu=clock.cpu_seconds)
         return model, dict(seconds=seconds, logs=log.means())
+
+    def _start(self, task: StudyTask) -> tuple[nn.Module, dict[str, Any]]:
+        model = MODELS.build(self.plan.load(task.options).model)
+        model.init_weights()
+        return model, dict(seconds={})
 
     def _teacher(self, task: StudyTask) -> tuple[nn.Module, dict[str, Any]]:
         model = MODELS.build(self.plan.load(task.options).model)
@@ -158,8 +168,8 @@ def score(model: nn.Module, dataset: Dataset, metric: BaseMetric, batch_size: in
     metric.dataset_meta = getattr(dataset, 'metainfo', None)
     for begin in range(0, len(dataset), batch_size):
         items = [dataset[i] for i in range(begin, min(begin + batch_size, len(dataset)))]
-        samples = model.test_step(pseudo_collate(items))
-        metric.process({}, [sample.to_dict() for sample in samples])
+        batch = pseudo_collate(items)
+        metric.process(batch, [sample.to_dict() for sample in model.test_step(batch)])
     return metric.compute_metrics(metric.results)
 
 

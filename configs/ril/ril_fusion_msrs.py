@@ -1,0 +1,90 @@
+# RIL (paper D, arXiv 2510.19307) on image fusion: a stochastic weight map, two teachers, a discriminator, a judge.
+#
+# From the paper: G = 4, as many responses of teachers, mu = 1, clip 0.2, beta 0.01, Dr.GRPO, the discriminator pretrained on
+# 16 responses a side, AdamW.
+# Not from the paper, which is about language models: everything that makes fusion a policy, the judge, the number of updates,
+# and the learning rates (the paper's 1e-6 is for networks of billions of parameters).
+#
+# Train the start first: python tools/train.py configs/ril/ril_fusion_start.py
+# The table of README.md: python tools/ril_study.py configs/ril/ril_fusion_msrs.py
+_base_ = ['../_base_/datasets/msrs.py', '../_base_/schedules/one_cycle.py', '../_base_/default_runtime.py']
+
+start = 'work_dirs/ril_fusion_start/student_best.pth'
+student = dict(
+    type='WeightMapFuser',
+    backbone=dict(type='UNet', width=8),
+    init_cfg=dict(type='Pretrained', checkpoint=start),
+)
+model = dict(
+    type='RILDistiller',
+    student=student,
+    policy=dict(type='WeightMapPolicy', cell=8, std=0.5),
+    teachers=[
+        dict(
+            type='FuserResponder',
+            fuser=dict(
+                type='SeAFusion', init_cfg=dict(type='Pretrained', checkpoint='seafusion'), cache=dict(type='disk')
+            ),
+        ),
+        dict(
+            type='FuserResponder',
+            fuser=dict(
+                type='SwiftFuser',
+                name='teacher',
+                width=64,
+                depth=5,
+                context=3,
+                init_cfg=dict(type='Pretrained', checkpoint='fusionkd-teacher'),
+                cache=dict(type='disk'),
+            ),
+        ),
+    ],
+    discriminator=dict(type='FusionDiscriminator'),
+    judge=dict(type='FusionJudge'),
+    teacher_num=2,  # G in all
+    pretrain=50,
+)
+train_dataloader = dict(batch_size=4)
+train_cfg = dict(max_iters=1000, val_interval=1000)
+optim_wrapper = dict(
+    _delete_=True,
+    constructor='PartsOptimConstructor',
+    student=dict(optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.0), clip_grad=dict(max_norm=1.0)),
+    discriminator=dict(optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.0)),
+)
+param_scheduler = []
+custom_hooks = [dict(type='CollapseHook'), dict(type='SampleSheetHook')]
+
+# What tools/ril_study.py compares, all from the same start and equally long.
+study = dict(
+    first=['ril_fusion_start.py'],
+    mean=dict(VIF=1 / 3, Qabf=1 / 2, SSIM=1 / 3),  # (VIF + 1.5 Qabf + SSIM) / 3
+    columns=dict(mean=(1, 4), VIF=(1, 4), Qabf=(1, 4), SSIM=(1, 4)),
+    options={
+        'test_evaluator': dict(_delete_=True, type='FusionMetric', metric_names=['VIF', 'Qabf', 'SSIM'], score=False),
+        'custom_hooks': [],
+    },
+)
+arms = {
+    'start, trained on': {
+        'model': dict(
+            _delete_=True,
+            type='FusionDistiller',
+            student=student,
+            terms=[
+                dict(name='fusion', loss=dict(type='FusionLoss'), space='rgb'),
+                dict(name='kld', loss=dict(type='WeightMapKLD'), tap_s='backbone', weight=1e-5),
+            ],
+        ),
+        'optim_wrapper': dict(
+            _delete_=True,
+            type='OptimWrapper',
+            optimizer=dict(type='AdamW', lr=3e-4, weight_decay=1e-4),
+            clip_grad=dict(max_norm=1.0),
+        ),
+    },
+    'Dr.GRPO': {'model.teachers': [], 'model.discriminator': None, 'model.num': 8},
+    'Dr.GRPO with teachers': {'model.discriminator': None},
+    'frozen discriminator': {'model.train_discriminator': False},
+    'RIL': {},
+}
