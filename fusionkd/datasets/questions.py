@@ -194,7 +194,7 @@ class SyntheticQuestions(Dataset):
 
     Example:
         >>> SyntheticQuestions(num=1)[0]['question']
-        'how many green shapes are there'
+        'how many circles are there'
     """
 
     METAINFO = dict(task='visual question answering')

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -193,13 +194,20 @@ class EndpointJudge(LanguageModelJudge):
 
     def ask(self, prompts: Sequence[str], images: Sequence[Tensor]) -> list[str]:
         """Replies from the disk or the server, which is asked several things at once."""
-        with ThreadPoolExecutor(self.workers) as pool:
-            futures = [pool.submit(self._reply, *pair) for pair in zip(prompts, images, strict=True)]
+        failed = threading.Event()
+
+        def reply(prompt: str, image: Tensor) -> str:
+            if failed.is_set():  # nothing new is begun; what is under way is still kept
+                raise ConnectionError('another request failed')
             try:
-                return [future.result() for future in futures]
+                return self._reply(prompt, image)
             except ConnectionError:
-                pool.shutdown(cancel_futures=True)  # what is under way is still kept
+                failed.set()
                 raise
+
+        with ThreadPoolExecutor(self.workers) as pool:
+            # In their order, so that the first failure to be met is the one that stopped the others.
+            return list(pool.map(reply, prompts, images))
 
     def _reply(self, prompt: str, image: Tensor) -> str:
         content: str | list = prompt

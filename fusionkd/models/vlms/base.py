@@ -137,7 +137,7 @@ class BaseVLM(BaseModule):
     def read(self, joined: Mapping[str, Tensor], last: int) -> Tensor:
         """Logits of what follows each of the ``last`` places of :meth:`join`'s inputs, ``(R, last, V)``, float32."""
         with self._recomputing():
-            return self.model(**joined, logits_to_keep=last).logits[:, -last:].float()
+            return self.model(**joined, logits_to_keep=last, use_cache=False).logits[:, -last:].float()
 
     def join(self, inputs: Mapping[str, Tensor], ids: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """Inputs with responses behind them.

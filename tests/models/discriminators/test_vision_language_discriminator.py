@@ -19,7 +19,7 @@ def student():
 
 @pytest.fixture
 def queries():
-    items = [SyntheticQuestions(num=3)[i] for i in (0, 2)]
+    items = [SyntheticQuestions(num=3)[i] for i in (0, 1)]
     images = [torch.from_numpy(i['image']).permute(2, 0, 1) for i in items]
     return dict(images=images, questions=[i['question'] for i in items], answers=[i['answer'] for i in items])
 

@@ -26,7 +26,7 @@ def network():
 def queries():
     """Two questions of different lengths."""
     dataset = SyntheticQuestions(num=3)
-    items = [dataset[0], dataset[2]]
+    items = [dataset[0], dataset[1]]
     assert len(items[0]['question'].split()) != len(items[1]['question'].split())
     return dict(
         images=[torch.from_numpy(i['image']).permute(2, 0, 1) for i in items],
