@@ -180,6 +180,7 @@ class Results:
         self.schedules = [arm for arm in self.arms if arm not in learners]
         first = next(iter(records.values()))['scores']
         self.places = [(name, kind) for name in first if name != VALIDATION for kind in first[name]]
+        self.kinds = list(next(iter(first.values())))
         self.has_validation = VALIDATION in first
 
     def values(self, arm: str, place: tuple[str, str], metric: str) -> dict[int, float]:
@@ -194,8 +195,8 @@ class Results:
         return statistics.mean(values) if values else math.nan
 
     def best(self, arms: Sequence[str]) -> str | None:
-        """The one with the best balanced score on validation pairs, or on the clean test sets where there are none."""
-        places = [(VALIDATION, 'clean')] if self.has_validation else [p for p in self.places if p[1] == 'clean']
+        """The one with the best balanced score on validation pairs, or on the test sets where there are none."""
+        places = [(VALIDATION, kind) for kind in self.kinds] if self.has_validation else self.places
         return max(arms, key=lambda arm: statistics.mean(self.mean(arm, p) for p in places), default=None)
 
     def compare(self, first: str, second: str, place: tuple[str, str], metric: str = RULED) -> PairedTest | None:
@@ -241,7 +242,7 @@ def _verdict(results: Results) -> list[str]:
     lines = ['## The best learning agent against the best schedule', '']
     if learner is None or schedule is None:
         return [*lines, 'There is no learning agent or no schedule among the arms.']
-    chosen = 'validation pairs' if results.has_validation else 'the clean test sets themselves, which flatters both'
+    chosen = 'validation pairs' if results.has_validation else 'the test sets themselves, which flatters both'
     lines += [
         f'**{learner}** against **{schedule}**, each the best of its kind on {chosen}; balanced score, paired over seeds.'
     ]

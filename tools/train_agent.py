@@ -1,7 +1,7 @@
 """Learn a scheduling policy over many short trainings, each of them one episode.
 
-  python tools/train_agent.py configs/study/pretrain_msrs.py --data-root data/MSRS --episodes 60 --batch 4 --workers 2 \
-      --out work_dirs/policy
+  python tools/train_agent.py configs/study/agents_msrs.py --arm ppo --data-root data/MSRS --episodes 60 --batch 4 \
+      --workers 2 --out work_dirs/policy
 
 A recipe starts from the result with agent=dict(type='PPOAgent', init_from='work_dirs/policy/policy.pth', frozen=True), or
 keeps learning with frozen=False. After every update it writes policy.pth and its card, policy.json, with the returns of all
@@ -21,6 +21,7 @@ import torch
 from mmengine.config import DictAction
 
 from fusionkd.engine.checkpoint import read_checkpoint
+from fusionkd.engine.config import load_config
 from fusionkd.engine.episodes import EpisodePlan, EpisodeTask, learn_from, make_agents, save_agents
 from fusionkd.engine.pool import Pool
 from fusionkd.engine.records import digest
@@ -33,6 +34,7 @@ def parse_args() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('config', help='recipe with an AgentHook; short, for it is trained many times')
+    parser.add_argument('--arm', help="of a study file: the recipe is this arm's")
     parser.add_argument('--episodes', type=int, required=True, help='trainings in all')
     parser.add_argument('--batch', type=int, help='trainings per update; default the workers')
     parser.add_argument(
@@ -53,6 +55,21 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+def make_plan(args: argparse.Namespace) -> EpisodePlan:
+    """What the episodes share.
+
+    Raises:
+        ValueError: the recipe has no such arm.
+    """
+    options = dict(args.cfg_options or {})
+    if args.arm is not None:
+        arms = load_config(args.config).get('arms', {})
+        if args.arm not in arms:
+            raise ValueError(f'{args.config} has no arm {args.arm!r}; it has: {", ".join(arms) or "none"}')
+        options = arms[args.arm].to_dict() | options
+    return EpisodePlan(args.config, options, args.data_root, args.threads)
+
+
 class Session:
     """A policy on its way: what was learnt, from which episodes.
 
@@ -66,6 +83,9 @@ class Session:
         self.recipe_hash = digest(EpisodePlan(plan.config, plan.options).load().to_dict())
         self.records: list[dict[str, Any]] = []
         self.agents: dict[str, BaseAgent] = make_agents(plan, args.seed)
+        self.paired = any(agent.paired for agent in self.agents.values())
+        if self.paired and args.batch % 2:
+            raise ValueError(f'--batch {args.batch}: trainings of this agent come in pairs, give an even number')
 
     def begin(self) -> None:
         """Set up the folder, or go on in it.
@@ -116,7 +136,7 @@ class Session:
         """
         first = len(self.records)
         last = min(first + self.args.batch, self.args.episodes)
-        tasks = [EpisodeTask(i, self.args.seed + i, self.policies) for i in range(first, last)]
+        tasks = [self._task(i) for i in range(first, last)]
         files = {task.episode: self.args.out / 'episodes' / f'{task.episode:05d}.pth' for task in tasks}
         for task, outcome in pool.run([task for task in tasks if not files[task.episode].is_file()]):
             if 'error' in outcome:
@@ -141,13 +161,18 @@ class Session:
         recent = statistics.mean(r['return'] for r in self.records[-self.args.batch :])
         print(f'update after {last} episodes: mean return {recent:+.3f}; {shown}', flush=True)
 
+    def _task(self, episode: int) -> EpisodeTask:
+        if not self.paired:
+            return EpisodeTask(episode, self.args.seed + episode, self.policies)
+        return EpisodeTask(episode, self.args.seed + episode // 2, self.policies, mirrored=episode % 2 == 1)
+
 
 def main() -> int:
     """Learn; the exit status is 1 if something failed or it was interrupted."""
     args = parse_args()
     torch.set_num_threads(1)
-    plan = EpisodePlan(args.config, dict(args.cfg_options or {}), args.data_root, args.threads)
     try:
+        plan = make_plan(args)
         session = Session(args, plan)
         session.begin()
         with Pool(plan, args.workers) as pool:

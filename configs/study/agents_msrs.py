@@ -1,15 +1,29 @@
-# What an agent is worth on MSRS: a student of 8.7 thousand parameters under fusionkd-teacher, trained in about a minute by
+# What an agent is worth on MSRS: a student of 8.7 thousand parameters under fusionkd-teacher, trained in half a minute by
 # learning agents and by the schedules they must beat. The recipe below is the arm `ppo`; the others change it.
 #   python tools/study.py configs/study/agents_msrs.py --data-root data/MSRS --set MSRS=data/MSRS/test --set TNO=data/TNO
-# Policies of the pretrained arms: tools/train_agent.py with this file. Not from a paper: all of it; see docs/agents.md.
+# Policies of the pretrained arms, into work_dirs/policy_ppo and work_dirs/policy_pgpe:
+#   python tools/train_agent.py configs/study/agents_msrs.py --arm ppo --episodes 24 --batch 4 --out work_dirs/policy_ppo \
+#       --cfg-options custom_hooks.1.agent.gamma=0.99
+#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe --episodes 32 --batch 8 --out work_dirs/policy_pgpe \
+#       --cfg-options custom_hooks.1.agent.hold=None custom_hooks.1.agent.population=8
+# Not from a paper: all of it; see docs/agents.md.
 _base_ = ['../swift_minute_msrs.py']
 
-controls = dict(guide=(0.0, 20.0, 10.0), hard_strength=(0.0, 1.0), hard_share=(0.0, 1.0))
+train_cfg = dict(max_iters=400, val_interval=400)
+param_scheduler = [dict(type='OneCycleLR', eta_max=6e-3, total_steps=400, pct_start=0.15, by_epoch=False)]
+
+controls = dict(guide=(0.0, 20.0, 10.0), hard_strength=(0.0, 1.0, 0.5), hard_share=(0.0, 1.0, 0.25))
 few = ['StudentPerformance', 'Progress']
+# Clean and degraded images count alike.
+paid = dict(type='Rewards', rewards=[dict(type='ScoreGain'), dict(type='GeneralisationGain', every=4)])
 # Bandits have no critic that knows how a student's gains fade, so they are paid what is above the expected gain.
 bandit = {
     'custom_hooks.1.observation': few,
     'custom_hooks.1.reward': dict(type='ScoreGain', detrend=True),
+}
+# Draws of a linear policy's parameters that hold for a whole training, in pairs; few inputs, for there are few trainings.
+pgpe = {
+    'custom_hooks.1.agent': dict(type='PGPEAgent', inputs=['student/score', 'gap/teacher/score', 'progress']),
 }
 model = dict(
     student=dict(width=16, depth=2, context_width=16),
@@ -28,7 +42,7 @@ model = dict(
         dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent', share=0.5),
     ],
     hard_samples=dict(type='HardSampleGenerator', strength='agent'),
-    hard_share=0.5,
+    hard_share=0.25,
 )
 custom_hooks = [
     dict(type='StudentEMAHook'),
@@ -41,7 +55,7 @@ custom_hooks = [
             dict(type='GeneralisationGap', every=4),
             dict(type='GradientAlignment', every=8),
         ],
-        reward=dict(type='ScoreGain'),
+        reward=paid,
         actions=controls,
         smoothing=0.3,
         probe=dict(
@@ -84,7 +98,7 @@ arms = {
     },
     'cosine': {
         'custom_hooks.1.agent': dict(
-            type='CosineAgent', start=dict(guide=20.0, hard_strength=0.0), end=dict(guide=0.0, hard_strength=1.0)
+            type='CosineAgent', start=dict(guide=20.0, hard_share=0.5), end=dict(guide=0.0, hard_share=0.0)
         )
     },
     'heuristic': {'custom_hooks.1.agent': dict(type='GapProportionalAgent', gaps=dict(guide='gap/*/score'))},
@@ -104,11 +118,24 @@ arms = {
     # What an agent makes of paper B's score, which contrast enhancement raises.
     'ppo_hackable': {'custom_hooks.1.reward': dict(type='HybridFusionGain')},
     'ppo_pretrained_frozen': {
-        'custom_hooks.1.agent.init_from': 'work_dirs/agents_msrs/policy.pth',
+        'custom_hooks.1.agent.init_from': 'work_dirs/policy_ppo/policy.pth',
         'custom_hooks.1.agent.frozen': True,
     },
-    'ppo_pretrained_adapting': {'custom_hooks.1.agent.init_from': 'work_dirs/agents_msrs/policy.pth'},
-    # The share stays half; what degrades which sample, and how much, is decided for each.
+    'ppo_pretrained_adapting': {'custom_hooks.1.agent.init_from': 'work_dirs/policy_ppo/policy.pth'},
+    'pgpe': {**pgpe, 'custom_hooks.1.agent.hold': 5, 'custom_hooks.1.agent.population': 4},
+    'pgpe_pretrained_frozen': {
+        **pgpe,
+        'custom_hooks.1.agent.init_from': 'work_dirs/policy_pgpe/policy.pth',
+        'custom_hooks.1.agent.frozen': True,
+    },
+    'pgpe_pretrained_adapting': {
+        **pgpe,
+        'custom_hooks.1.agent.init_from': 'work_dirs/policy_pgpe/policy.pth',
+        'custom_hooks.1.agent.hold': 5,
+        'custom_hooks.1.agent.population': 4,
+        'custom_hooks.1.agent.std': 0.2,
+    },
+    # The share stays; what degrades which sample, and how much, is decided for each.
     'samples': {
         'model.terms.1.weight': 10.0,
         'model.terms.1.share': 1.0,
@@ -119,3 +146,16 @@ arms = {
         ),
     },
 }
+# Constant oracle: points of a grid, of which the validation pairs choose.
+arms.update(
+    {
+        f'grid_{guide}_{strength}_{share}': {
+            'custom_hooks.1.agent': dict(type='FixedAgent'),
+            'custom_hooks.1.actions': dict(
+                _delete_=True, guide=(0, 20, guide), hard_strength=(0, 1, strength), hard_share=(0, 1, share)
+            ),
+        }
+        for guide in (0, 10, 20)
+        for strength, share in ((0, 0), (0.5, 0.25), (1, 0.25), (0.5, 0.5), (1, 0.5))
+    }
+)

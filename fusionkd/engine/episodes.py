@@ -21,7 +21,7 @@ from mmengine.runner import Runner
 from fusionkd.engine.config import load_config
 from fusionkd.engine.hooks import AgentHook
 from fusionkd.engine.pool import short_message
-from fusionkd.engine.study import agent_hook_config, learns, seed_run
+from fusionkd.engine.study import agent_class, agent_hook_config, learns, seed_run
 from fusionkd.engine.sweep import TrainClock, quiet, train_quietly
 from fusionkd.rl.agents import BaseAgent
 
@@ -34,11 +34,13 @@ class EpisodeTask:
         episode: number, from 0.
         seed: of everything that is drawn.
         policies: file to act by, by role.
+        mirrored: agents that explore in pairs take the second side. Default False.
     """
 
     episode: int
     seed: int
     policies: dict[str, str]
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,10 @@ class EpisodePlan:
         if task is not None:
             seed_run(config, task.seed)
             for role, file in task.policies.items():
-                agent_config(config, role).init_from = file
+                agent = agent_config(config, role)
+                agent.init_from = file
+                if agent_class(agent).paired:
+                    agent.mirrored = task.mirrored
         return config
 
     def make_trainer(self) -> EpisodeTrainer:
@@ -158,18 +163,11 @@ def learn_from(agents: Mapping[str, BaseAgent], outcomes: Sequence[Mapping[str, 
     for outcome in outcomes:
         if 'agent' in agents:
             for step in outcome['steps']:
-                _receive(agents['agent'], step)
+                agents['agent'].receive(**step)
         if 'sample_agent' in agents:
-            for observations, tickets, rewards in outcome['samples']:
-                agents['sample_agent'].act_many(observations, 0.0)
-                agents['sample_agent'].observe_many(tickets, rewards)
+            for sample in outcome['samples']:
+                agents['sample_agent'].receive_many(*sample)
     return {role: agent.update() for role, agent in agents.items()}
-
-
-def _receive(agent: BaseAgent, step: Mapping[str, Any]) -> None:
-    agent.act_many(step['observation'][None], 0.0)  # its statistics see what was seen; the decision was taken elsewhere
-    agent.pending = step['ticket']
-    agent.observe(step['reward'], step['following'], step['done'])
 
 
 class _Recorder(Hook):

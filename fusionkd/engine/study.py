@@ -298,7 +298,7 @@ def learns(config: Config) -> bool:
     hook = agent_hook_config(config)
     if hook is None:
         return False
-    return any(_agent_class(agent).learn is not BaseAgent.learn for agent in _agents(hook))
+    return any(agent_class(agent).learn is not BaseAgent.learn for agent in _agents(hook))
 
 
 def seed_run(config: Config, seed: int) -> None:
@@ -308,16 +308,17 @@ def seed_run(config: Config, seed: int) -> None:
     if config.model.get('hard_samples'):
         config.model.hard_samples.setdefault('seed', seed)
     for node in _agents(hook) if hook is not None else []:
-        if 'seed' in inspect.signature(_agent_class(node)).parameters:
+        if 'seed' in inspect.signature(agent_class(node)).parameters:
             node.setdefault('seed', seed)
+
+
+def agent_class(node: Mapping[str, Any]) -> type[BaseAgent]:
+    """Class of an agent's config."""
+    return AGENTS.get(node['type']) if isinstance(node['type'], str) else node['type']
 
 
 def _agents(hook: Config) -> list[Config]:
     return [hook.agent] + ([hook.sample_agent.agent] if hook.get('sample_agent') else [])
-
-
-def _agent_class(node: Mapping[str, Any]) -> type:
-    return AGENTS.get(node['type']) if isinstance(node['type'], str) else node['type']
 
 
 def _training_ops(config: Config) -> Sequence[str]:

@@ -17,6 +17,7 @@ from fusionkd.rl.agents import (
     FixedAgent,
     LinearAgent,
     LinUCBAgent,
+    PGPEAgent,
     PPOAgent,
     RandomAgent,
     ReinforceAgent,
@@ -24,9 +25,10 @@ from fusionkd.rl.agents import (
 )
 
 PPO = dict(type='PPOAgent', rollout=32, minibatches=4, epochs=4)
+PGPE = dict(type='PGPEAgent', population=2, hold=1)
 REINFORCE = dict(type='ReinforceAgent', rollout=16)
 CONTEXTUAL = [(PPO, 800), (REINFORCE, 800), (dict(type='LinUCBAgent'), 300), (dict(type='ThompsonAgent'), 300)]
-LEARNERS = [*(options for options, _ in CONTEXTUAL), dict(type='EXP3Agent')]
+LEARNERS = [*(options for options, _ in CONTEXTUAL), dict(type='EXP3Agent'), PGPE]
 MIXED = dict(guide=Control(0.4, 0, 2), op=Control(1, options=('blur', 'noise')))
 NAMES = ['gap/seafusion/score', 'student/score', 'progress']
 SCHEDULES = [
@@ -198,10 +200,62 @@ def test_exp3_update_by_hand():
     assert logs['regret'] == pytest.approx(1.0 - 0.5) and agent.update() == {}
 
 
+# parameter-based exploration
+
+
+def run_episode(agent, goal, length=6):
+    """Every decision is paid by how near it is to a goal that moves with progress; most of a return is chance."""
+    for k in range(length):
+        progress = k / length
+        action = agent.act([0.0, 1.0, progress], progress)
+        agent.observe(-((action[0] - goal(progress)) ** 2), [0.0, 1.0, progress], k == length - 1)
+
+
+def test_pgpe_learns_from_pairs_of_episodes():
+    agent = build(PGPE, dict(guide=Control(0.4)), population=8, hold=None, std=0.3, inputs=['progress'])
+    for _ in range(60):
+        for _ in range(8):
+            run_episode(agent, lambda progress: 0.9 - 0.8 * progress)
+        assert agent.update()['loss'] > 0
+    early, late = (agent.act([0.0, 1.0, x], x, explore=False)[0] for x in (0.0, 0.83))
+    assert early == pytest.approx(0.9, abs=0.15) and late == pytest.approx(0.24, abs=0.15)
+
+
+def test_pgpe_explores_with_a_draw_and_its_mirror_image():
+    agent = build(PGPE, dict(guide=Control(0.5)), hold=2, population=4)
+    raw = [np.log(a / (1 - a)) for a in (agent.act([0, 0, 0], 0)[0] for _ in range(6))]
+    assert raw[:4] == pytest.approx([raw[0], raw[0], -raw[0], -raw[0]])
+    assert abs(raw[0]) > 0.01 and abs(raw[4] - raw[0]) > 0.01
+    twins = [build(PGPE, hold=None, mirrored=m, seed=3) for m in (False, True)]
+    for twin in twins:
+        twin.act([0, 0, 0], 0)
+    assert torch.equal(twins[0].noise, -twins[1].noise) and not torch.equal(twins[0].noise, agent.noise)
+
+
+def test_pgpe_update_by_hand():
+    """Deviation 0.5, returns 3 and 1 of a pair: advantages 1 and -1 over their deviation, the root of 2."""
+    agent = build(PGPE, dict(guide=Control(0.5)), population=2, std=0.5, lr=2.0, hold=None, inputs=[])
+    for reward in (3.0, 1.0):
+        agent.act([0, 0, 0], 0)
+        agent.observe(reward, [0, 0, 0], True)
+    noise = agent.outcomes[0][0].item()
+    logs = agent.update()
+    assert agent.mean.item() == pytest.approx(0.5 * 2 * noise / 2**0.5)
+    assert logs['loss'] == -2 and logs['approx_kl'] == pytest.approx(noise**2)
+
+
+def test_pgpe_options_are_checked():
+    for options, message in ((dict(population=3), 'even'), (dict(hold=0), '1 or more'), (dict(std=0), 'positive')):
+        with pytest.raises(ValueError, match=message):
+            PGPEAgent(**options)
+    with pytest.raises(ValueError, match='no observation matches'):
+        build(PGPE, inputs=['nothing'])
+
+
 # policy gradient
 
 
-@pytest.mark.parametrize('kind', [PPOAgent, ReinforceAgent])
+@pytest.mark.parametrize('kind', [PPOAgent, ReinforceAgent, PGPEAgent])
 def test_first_action_is_the_initial_one(kind):
     controls = dict(a=Control(0.3), b=Control(0.8), op=Control(2, options=('x', 'y', 'z')))
     agent = kind(std=0.05)

@@ -3,6 +3,7 @@
 from .base import BaseAgent
 from .exp3 import EXP3Agent
 from .linucb import LinUCBAgent
+from .pgpe import PGPEAgent
 from .ppo import PPOAgent
 from .reinforce import ReinforceAgent
 from .schedules import CosineAgent, FixedAgent, GapProportionalAgent, GridAgent, LinearAgent, RandomAgent
@@ -17,6 +18,7 @@ __all__ = [
     'GridAgent',
     'LinUCBAgent',
     'LinearAgent',
+    'PGPEAgent',
     'PPOAgent',
     'RandomAgent',
     'ReinforceAgent',

@@ -30,11 +30,16 @@ class BaseAgent:
     An agent of your own implements :meth:`decide`; if it learns, also :meth:`learn`, :meth:`learn_many`, :meth:`improve`,
     ``state_dict``, ``load_state_dict`` and :meth:`policy_state`, :meth:`load_policy_state`.
 
+    Attributes:
+        paired: trainings from which it learns come in pairs of one seed, the second with ``mirrored=True``.
+
     Args:
         seed: of the agent's generator. Default 0.
         frozen: take the best action always and learn nothing. Default False.
         init_from: policy file to start from, as :meth:`save_policy` writes it. Default none.
     """
+
+    paired = False
 
     def __init__(self, seed: int = 0, frozen: bool = False, init_from: str | None = None):
         self.frozen = frozen
@@ -141,6 +146,30 @@ class BaseAgent:
             raise ValueError(f'{len(tickets)} tickets need as many rewards, got shape {tuple(rewards.shape)}')
         if self.learns and not self.frozen and len(tickets):
             self.learn_many(list(tickets), rewards)
+
+    def receive(
+        self, observation: np.ndarray, ticket: object, reward: float, following: np.ndarray, done: bool
+    ) -> None:
+        """Learn from a decision that was taken elsewhere by the same policy.
+
+        Args:
+            observation: ``(observation_size,)``, what was seen.
+            ticket: what :meth:`decide` gave for the decision.
+            reward: for it.
+            following: ``(observation_size,)``, what was seen next.
+            done: the episode came to its end.
+        """
+        self.see(_rows(observation, self.observation_size, 1))
+        self.pending = ticket
+        self.observe(reward, following, done)
+
+    def receive_many(self, observations: np.ndarray, tickets: Sequence[object], rewards: Sequence[float]) -> None:
+        """Learn from decisions about single samples that were taken elsewhere, see :meth:`observe_many`."""
+        self.see(_rows(observations, self.observation_size))
+        self.observe_many(tickets, rewards)
+
+    def see(self, observations: Tensor) -> None:
+        """Count ``(N, observation_size)`` float64 rows in the statistics that normalise observations."""
 
     def update(self) -> dict[str, float]:
         """Learn if enough was observed, and return what to log; empty otherwise."""

@@ -98,7 +98,7 @@ class LinearBanditAgent(BaseAgent):
         if not explore and self.gram[0, 0] == 0:
             return np.tile(self.space.initial, (len(observations), 1)), [None] * len(observations)
         if explore:
-            self.moments.update(observations)
+            self.see(observations)
         contexts = self.moments.normalise(observations).double().tanh()
         model = self._model()
         chosen, tickets = [], []
@@ -116,6 +116,9 @@ class LinearBanditAgent(BaseAgent):
             chosen.append(arm)
             tickets.append(dict(features=features[arm].clone(), gap=(means.max() - means[arm]).item()))
         return self.arms[chosen], tickets
+
+    def see(self, observations: Tensor) -> None:
+        self.moments.update(observations)
 
     def learn(self, ticket: dict, reward: float, following: Tensor, done: bool, truncated: bool) -> None:
         self.learn_many([ticket], torch.tensor([reward], dtype=torch.float64))

@@ -172,7 +172,7 @@ class PolicyGradientAgent(BaseAgent):
     @torch.no_grad()
     def decide(self, observations: Tensor, progress: float, explore: bool) -> tuple[np.ndarray, list[object]]:
         if explore:
-            self.moments.update(observations)
+            self.see(observations)
         normalised = self.moments.normalise(observations)
         policy = self.network.policy(normalised)
         sample = policy.sample(self.generator) if explore else policy.mode()
@@ -189,6 +189,9 @@ class PolicyGradientAgent(BaseAgent):
         if len(actions) == 1:
             return actions, [batch]
         return actions, [{key: value[i : i + 1] for key, value in batch.items()} for i in range(len(actions))]
+
+    def see(self, observations: Tensor) -> None:
+        self.moments.update(observations)
 
     @torch.no_grad()
     def learn(self, ticket: dict, reward: float, following: Tensor, done: bool, truncated: bool) -> None:
