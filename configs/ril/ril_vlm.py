@@ -50,3 +50,19 @@ optim_wrapper = dict(
     discriminator=dict(optimizer=dict(type='AdamW', lr=3e-4, weight_decay=0.0), clip_grad=dict(max_norm=1.0)),
 )
 param_scheduler = []
+custom_hooks = [dict(type='CollapseHook'), dict(type='SampleSheetHook')]
+
+# What tools/ril_study.py compares, all from the same start and with equally many updates of the student.
+study = dict(
+    first=['ril_vlm_teacher.py', 'ril_vlm_start.py'],
+    updates=300,
+    columns={'exact_match': (100, 1), 'kind/count': (100, 1), 'kind/colour': (100, 1), 'kind/position': (100, 1)},
+    options={'custom_hooks': []},
+)
+_plain = {'model.teachers': [], 'model.discriminator': None, 'model.num': 8}
+arms = {
+    'Dr.GRPO': _plain,  # RL only: groups as large, of the student's answers alone
+    'Dr.GRPO with teacher': {'model.discriminator': None},
+    'frozen discriminator': {'model.train_discriminator': False},
+    'RIL': {},
+}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from mmengine.dataset import Compose
@@ -124,24 +125,32 @@ class Scene:
         filled = [i for i, cell in enumerate(self.cells) if cell is not None]
         if kind == 'count':
             colour = bool(rng.integers(2))
-            name = str(rng.choice(list(COLOURS) if colour else SHAPES))
+            name = _choose(tuple(COLOURS) if colour else SHAPES, rng)
             count = sum(name in self.cells[i] for i in filled)
             return f'how many {name + " shapes" if colour else name + "s"} are there', str(count)
         if kind == 'colour':
-            place = int(rng.choice(filled))
+            place = _choose(filled, rng)
             return f'what colour is the shape at the {PLACES[place]}', self.cells[place][0]
         unique = [i for i in filled if self.cells.count(self.cells[i]) == 1]
         if not unique:
             return None
-        place = int(rng.choice(unique))
+        place = _choose(unique, rng)
         return f'where is the {" ".join(self.cells[place])}', PLACES[place]
+
+
+# Whether places are inside a shape of radius 1.
+_INSIDE = dict(
+    circle=lambda dx, dy: dx**2 + dy**2 <= 1,
+    square=lambda dx, dy: np.maximum(np.abs(dx), np.abs(dy)) <= 0.85,
+    triangle=lambda dx, dy: (dy <= 0.8) & (np.abs(dx) <= (dy + 1) / 1.8),
+)
 
 
 def draw_scene(rng: np.random.Generator, fill: float = 0.75) -> Scene:
     """A random scene with at least one shape; each quarter is filled with probability ``fill``."""
     while True:
         cells = tuple(
-            (str(rng.choice(list(COLOURS))), str(rng.choice(SHAPES))) if rng.random() < fill else None for _ in PLACES
+            (_choose(tuple(COLOURS), rng), _choose(SHAPES, rng)) if rng.random() < fill else None for _ in PLACES
         )
         if any(cells):
             return Scene(cells)
@@ -151,20 +160,20 @@ def render_scene(scene: Scene, rng: np.random.Generator, size: int = 32, noise: 
     """Draw a scene, ``(size, size, 3)`` RGB, uint8; place, size and shade of the shapes, and the ground, vary."""
     half = size / 2
     image = np.full((size, size, 3), rng.uniform(20, 110, 3))
-    y, x = np.mgrid[:size, :size] + 0.5
+    x = np.arange(size) + 0.5
+    y = x[:, None]
     for i, cell in enumerate(scene.cells):
         if cell is None:
             continue
         radius = half * rng.uniform(0.28, 0.42)
         cy, cx = (half * (k + 0.5) + rng.uniform(-1, 1) * (half / 2 - radius) for k in divmod(i, 2))
         dy, dx = (y - cy) / radius, (x - cx) / radius
-        inside = {
-            'circle': dx**2 + dy**2 <= 1,
-            'square': np.maximum(np.abs(dx), np.abs(dy)) <= 0.85,
-            'triangle': (dy <= 0.8) & (np.abs(dx) <= (dy + 1) / 1.8),
-        }[cell[1]]
-        image[inside] = np.array(COLOURS[cell[0]]) * rng.uniform(0.75, 1.0)
+        image[_INSIDE[cell[1]](dx, dy)] = np.array(COLOURS[cell[0]]) * rng.uniform(0.75, 1.0)
     return np.clip(image + rng.normal(0, noise, image.shape), 0, 255).astype(np.uint8)
+
+
+def _choose(options: Sequence, rng: np.random.Generator) -> Any:
+    return options[int(rng.integers(len(options)))]  # rng.choice takes ten times as long
 
 
 @DATASETS.register_module()

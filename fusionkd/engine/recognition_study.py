@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import statistics
 import time
 from collections import deque
@@ -53,8 +54,10 @@ class RecognitionPlan:
     def load(self, options: Mapping[str, Any] | None = None, seed: int | None = None) -> Config:
         """The recipe with the plan's options, those of an arm, and a seed for everything that draws."""
         config = load_config(self.config, {**self.options, **(options or {})}, self.data_root)
-        for key in ('arms', 'study'):
-            config.pop(key, None)
+        config.pop('arms', None)
+        updates = (config.pop('study', None) or {}).get('updates')
+        if updates is not None:
+            config.train_cfg.max_iters = iterations_for(config.model, updates)
         if seed is not None:
             config.merge_from_dict({'randomness.seed': seed})
             for term in config.model.get('terms', ()):
@@ -68,11 +71,13 @@ class RecognitionPlan:
 
     def describe(self) -> dict[str, Any]:
         """What decides the numbers besides arm and seed; a study may only be resumed where it is the same."""
-        recipe = self.load()
+        recipe = load_config(self.config, self.options).to_dict()
+        updates = (recipe.get('study') or {}).get('updates')
         return dict(
             recipe=Path(self.config).name,
-            recipe_hash=digest(load_config(self.config, self.options).to_dict() | dict(arms=None, study=None)),
-            iterations=recipe.train_cfg.max_iters,
+            recipe_hash=digest(recipe | dict(arms=None, study=None)),
+            iterations=self.load().train_cfg.max_iters,
+            **({} if updates is None else dict(updates=updates)),
         )
 
     def check(self, arms: Mapping[str, Mapping[str, Any]]) -> None:
@@ -82,13 +87,30 @@ class RecognitionPlan:
             ValueError: an arm changes the training's length or its data, or cannot be built.
         """
         base = self.load()
+        ignored = dict(max_iters=None) if 'updates' in self.describe() else {}
         for arm, options in arms.items():
             config = self.load(options)
             for key in ('train_dataloader', 'train_cfg'):
-                if config[key] != base[key]:
+                if dict(config[key], **ignored) != dict(base[key], **ignored):
                     raise ValueError(f'arm {arm!r} changes {key}: arms of a study train equally long on the same data')
             MODELS.build(copy.deepcopy(config.model))
         DATASETS.build(copy.deepcopy(base.test_dataloader.dataset))
+
+
+def iterations_for(model: Mapping[str, Any], updates: int) -> int:
+    """Iterations of the Runner in which the student is updated so often.
+
+    :class:`RILDistiller` spends iterations on its discriminator, too; arms with and without one are compared at equally many
+    updates of the student.
+
+    Args:
+        model: config of a distiller.
+        updates: of the student.
+    """
+    if model.get('type') != 'RILDistiller' or not model.get('discriminator'):
+        return updates
+    pretrain = model.get('pretrain', inspect.signature(MODELS.get('RILDistiller')).parameters['pretrain'].default)
+    return updates * (2 if model.get('train_discriminator', True) else 1) + pretrain
 
 
 class RecognitionTrainer:
