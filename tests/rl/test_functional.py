@@ -184,6 +184,7 @@ def trl_loss(log_prob, old, reference, advantages, mask, length, clip, beta):
     options |= dict(current_gradient_accumulation_steps=1, _metrics=defaultdict(lambda: defaultdict(list)))
     stub = MagicMock(**options)
     stub.args.use_bias_correction_kl, stub.args.delta = False, None
+    stub.accelerator.gather.side_effect = stub.accelerator.reduce.side_effect = lambda tensor, **_: tensor
     stub._get_per_token_logps_and_entropies.return_value = log_prob, torch.zeros_like(log_prob), None
     ids = torch.zeros(mask.shape, dtype=torch.long)
     inputs = dict(prompt_ids=ids, prompt_mask=ids, completion_ids=ids, completion_mask=mask, advantages=advantages)
