@@ -45,6 +45,22 @@ def test_episodes_act_with_the_policy_and_the_parent_learns(plan, tmp_path):
     assert json.loads((tmp_path / 'sample_policy.json').read_text())['role'] == 'sample_agent'
 
 
+def test_pairs_of_trainings_differ_by_the_agents_draw_alone(plan, tmp_path):
+    options = {'custom_hooks.1.agent': dict(type='PGPEAgent', population=2, _delete_=True)}
+    agents = make_agents(plan(options), seed=0)
+    files = save_agents(agents, tmp_path, {})
+    trainer = plan(options).make_trainer()
+    first, second = (trainer.run_task(EpisodeTask(i, 10, files, mirrored=i == 1)) for i in range(2))
+    assert 'error' not in first and 'error' not in second, (first, second)
+    seen = [outcome['steps'][0]['observation'] for outcome in (first, second)]
+    assert (seen[0] == seen[1]).all()  # the same start
+    noise = [outcome['steps'][0]['ticket']['noise'] for outcome in (first, second)]
+    assert torch.equal(noise[0], -noise[1]) and noise[0].abs().max() > 0
+    before = agents['agent'].mean.clone()
+    assert learn_from(agents, [first, second])['agent']['approx_kl'] > 0
+    assert not torch.equal(before, agents['agent'].mean)
+
+
 def test_only_what_learns_can_be_trained(plan):
     with pytest.raises(ValueError, match='no AgentHook with an agent that learns'):
         plan({'custom_hooks.1.agent': dict(type='FixedAgent', _delete_=True)}).load()
@@ -67,6 +83,9 @@ def test_the_tool_and_a_recipe_that_starts_from_its_policy(agent_recipe, scene_f
     a, b = (torch.load(tmp_path / name / 'policy.pth', weights_only=True) for name in ('straight', 'resumed'))
     assert all(torch.equal(v, b['network'][k]) for k, v in a['network'].items())
     assert json.loads((tmp_path / 'resumed/policy.json').read_text())['returns'] == card['returns']
+
+    unknown = call_tool('train_agent', *common, '--arm', 'nothing', '--episodes', 2, '--out', 'arm', status=1)
+    assert "has no arm 'nothing'" in unknown
 
     options = {'custom_hooks.1.agent.frozen': True}
     outcome = plan(options).make_trainer().run_task(EpisodeTask(0, 5, dict(agent=str(folder / 'policy.pth'))))
