@@ -7,15 +7,16 @@
 #
 # Train the start first: python tools/train.py configs/ril/ril_fusion_start.py
 # The table of README.md: python tools/ril_study.py configs/ril/ril_fusion_msrs.py
-_base_ = ['../_base_/datasets/msrs.py', '../_base_/schedules/one_cycle.py', '../_base_/default_runtime.py']
+_base_ = ['ril_fusion_start.py']
 
 start = 'work_dirs/ril_fusion_start/student_best.pth'
 student = dict(
     type='WeightMapFuser',
-    backbone=dict(type='UNet', width=8),
+    backbone=dict(type='UNet', width=4),
     init_cfg=dict(type='Pretrained', checkpoint=start),
 )
 model = dict(
+    _delete_=True,
     type='RILDistiller',
     student=student,
     policy=dict(type='WeightMapPolicy', cell=8, std=0.5),
@@ -55,9 +56,10 @@ optim_wrapper = dict(
 param_scheduler = []
 custom_hooks = [dict(type='CollapseHook'), dict(type='SampleSheetHook')]
 
-# What tools/ril_study.py compares, all from the same start and equally long.
+# What tools/ril_study.py compares, all from the same start and with equally many updates of the student.
 study = dict(
     first=['ril_fusion_start.py'],
+    updates=300,  # of the student
     mean=dict(VIF=1 / 3, Qabf=1 / 2, SSIM=1 / 3),  # (VIF + 1.5 Qabf + SSIM) / 3
     columns=dict(mean=(1, 4), VIF=(1, 4), Qabf=(1, 4), SSIM=(1, 4)),
     options={

@@ -3,11 +3,21 @@ _base_ = ['../_base_/datasets/msrs.py', '../_base_/schedules/one_cycle.py', '../
 
 model = dict(
     type='FusionDistiller',
-    student=dict(type='WeightMapFuser', backbone=dict(type='UNet', width=8)),
+    student=dict(type='WeightMapFuser', backbone=dict(type='UNet', width=4)),
     terms=[
         dict(name='fusion', loss=dict(type='FusionLoss'), space='rgb'),
         dict(name='kld', loss=dict(type='WeightMapKLD'), tap_s='backbone', weight=1e-5),
     ],
 )
-train_cfg = dict(max_iters=600, val_interval=600)
-param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=600, pct_start=0.2, by_epoch=False)]
+train_dataloader = dict(
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImagePair', cache_mb=2048),
+            dict(type='RandomCropPair', size=96),
+            dict(type='RandomFlipPair'),
+            dict(type='PackFusionInputs'),
+        ]
+    )
+)
+train_cfg = dict(max_iters=300, val_interval=300)
+param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=300, pct_start=0.2, by_epoch=False)]
