@@ -11,14 +11,14 @@
 # For a published model see docs/ril.md.
 _base_ = ['_base_/synthetic_questions.py', '../_base_/schedules/one_cycle.py', '../_base_/default_runtime.py']
 
-policy = dict(type='VisionLanguagePolicy', max_new_tokens=16)
+policy = dict(type='VisionLanguagePolicy', max_new_tokens=12)
 model = dict(
     type='RILDistiller',
     student=dict(
         type='TinyVLM',
-        width=64,
+        width=48,
         layers=2,
-        vision_layers=2,
+        vision_layers=1,
         init_cfg=dict(type='Pretrained', checkpoint='work_dirs/ril_vlm_start/student_best.pth'),
     ),
     policy=policy,
@@ -28,21 +28,22 @@ model = dict(
             name='teacher',
             network=dict(
                 type='TinyVLM',
-                width=96,
+                width=64,
                 layers=2,
                 vision_layers=2,
                 init_cfg=dict(type='Pretrained', checkpoint='work_dirs/ril_vlm_teacher/student_best.pth'),
             ),
-            sampling=dict(max_new_tokens=16),
+            sampling=dict(max_new_tokens=12),
         )
     ],
     discriminator=dict(type='VisionLanguageDiscriminator'),
     judge=dict(type='ExactMatchJudge', pattern={{_base_.pattern}}),
-    length=16,
-    pretrain=100,
+    length=12,
+    pretrain=40,
     data_preprocessor=dict(type='BaseDataPreprocessor'),
 )
-train_cfg = dict(max_iters=700, val_interval=100)
+train_dataloader = dict(batch_size=8, dataset=dict(num=2048))
+train_cfg = dict(max_iters=640, val_interval=160)
 optim_wrapper = dict(
     _delete_=True,
     constructor='PartsOptimConstructor',

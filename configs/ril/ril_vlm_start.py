@@ -3,9 +3,9 @@ _base_ = ['_base_/synthetic_questions.py', '../_base_/schedules/one_cycle.py', '
 
 model = dict(
     type='ImitationDistiller',
-    student=dict(type='TinyVLM', width=64, layers=2, vision_layers=2),
-    policy=dict(type='VisionLanguagePolicy', max_new_tokens=16),
+    student=dict(type='TinyVLM', width=48, layers=2, vision_layers=1),
+    policy=dict(type='VisionLanguagePolicy', max_new_tokens=12),
 )
-train_dataloader = dict(batch_size=64, dataset=dict(num=2048, seed=1))
-train_cfg = dict(max_iters=1000, val_interval=500)
-param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=1000, pct_start=0.1, by_epoch=False)]
+train_dataloader = dict(batch_size=64, dataset=dict(num=1024, seed=1))
+train_cfg = dict(max_iters=300, val_interval=100)
+param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=300, pct_start=0.1, by_epoch=False)]

@@ -3,9 +3,9 @@ _base_ = ['_base_/synthetic_questions.py', '../_base_/schedules/one_cycle.py', '
 
 model = dict(
     type='ImitationDistiller',
-    student=dict(type='TinyVLM', width=96, layers=2, vision_layers=2),
-    policy=dict(type='VisionLanguagePolicy', max_new_tokens=16),
+    student=dict(type='TinyVLM', width=64, layers=2, vision_layers=2),
+    policy=dict(type='VisionLanguagePolicy', max_new_tokens=12),
 )
 train_dataloader = dict(batch_size=64, dataset=dict(num=65536))
-train_cfg = dict(max_iters=3000, val_interval=500)
-param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=3000, pct_start=0.1, by_epoch=False)]
+train_cfg = dict(max_iters=2500, val_interval=500)
+param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=2500, pct_start=0.1, by_epoch=False)]
