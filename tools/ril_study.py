@@ -118,7 +118,7 @@ def run_study(args: argparse.Namespace) -> tuple[RecognitionPlan, dict[str, dict
     return plan, outcomes
 
 
-def to_markdown(columns: Mapping[str, tuple], iterations: int, outcomes: Mapping[str, Mapping[int, dict]]) -> str:
+def to_markdown(columns: Mapping[str, tuple], length: str, outcomes: Mapping[str, Mapping[int, dict]]) -> str:
     """The table: mean and standard error over the seeds, and the difference of each arm to every one before it."""
     lines = [f'| arm | seeds | {" | ".join(columns)} | CPU s a run |', f'|---|---:|{"---:|" * (len(columns) + 1)}']
     done = {arm: runs for arm, runs in outcomes.items() if runs}
@@ -127,7 +127,7 @@ def to_markdown(columns: Mapping[str, tuple], iterations: int, outcomes: Mapping
         seconds = [run['seconds']['training_cpu'] for run in runs.values() if 'training_cpu' in run['seconds']]
         cost = f'{summarise(seconds)[0]:.0f}' if seconds else ''
         lines.append(f'| {arm} | {len(runs)} | {" | ".join(cells)} | {cost} |')
-    lines += ['', f'{iterations} iterations a run; mean ± standard error over the seeds.', '']
+    lines += ['', f'{length} a run; mean ± standard error over the seeds.', '']
     ruling = next(iter(columns))
     lines += [f'| difference of {ruling} | mean ± s.e. | p (t) | seeds above |', '|---|---:|---:|---:|']
     for before, arm in itertools.combinations(done, 2):
@@ -159,7 +159,9 @@ def main() -> int:
         print(f'error: {error}', file=sys.stderr)
         return 1
     columns: dict[str, Any] = load_config(args.config).study.columns
-    text = to_markdown(columns, plan.describe()['iterations'], outcomes)
+    about = plan.describe()
+    length = f'{about["updates"]} updates of the student' if 'updates' in about else f'{about["iterations"]} iterations'
+    text = to_markdown(columns, length, outcomes)
     with atomic_path(args.out / 'table.md') as temporary:
         temporary.write_text(text, encoding='utf-8')
     write_json(args.out / 'table.json', outcomes)
