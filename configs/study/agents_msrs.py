@@ -10,9 +10,18 @@
 _base_ = ['../swift_minute_msrs.py']
 
 train_cfg = dict(max_iters=400, val_interval=400)
-param_scheduler = [dict(type='OneCycleLR', eta_max=6e-3, total_steps=400, pct_start=0.15, by_epoch=False)]
+param_scheduler = [dict(type='OneCycleLR', eta_max=1.2e-2, total_steps=400, pct_start=0.15, by_epoch=False)]
 
-controls = dict(guide=(0.0, 20.0, 10.0), hard_strength=(0.0, 1.0, 0.5), hard_share=(0.0, 1.0, 0.25))
+# The brightness part keeps its weight: no agent may pay for a score with darker images.
+controls = dict(
+    guide=(0.0, 20.0, 10.0),
+    quality_vif=(0.0, 3.6, 0.9),
+    quality_ssim=(0.0, 2.0, 0.0),
+    quality_scd=(0.0, 2.0, 0.5),
+    quality_target=(0.0, 7.0, 3.5),
+    hard_strength=(0.0, 1.0, 0.5),
+    hard_share=(0.0, 1.0, 0.25),
+)
 few = ['StudentPerformance', 'Progress']
 # Clean and degraded images count alike.
 paid = dict(type='Rewards', rewards=[dict(type='ScoreGain'), dict(type='GeneralisationGain', every=4)])
@@ -23,7 +32,7 @@ bandit = {
 }
 # Draws of a linear policy's parameters that hold for a whole training, in pairs; few inputs, for there are few trainings.
 pgpe = {
-    'custom_hooks.1.agent': dict(type='PGPEAgent', inputs=['student/score', 'gap/teacher/score', 'progress']),
+    'custom_hooks.1.agent': dict(type='PGPEAgent', inputs=['gap/teacher/score', 'progress']),
 }
 model = dict(
     student=dict(width=16, depth=2, context_width=16),
@@ -38,7 +47,7 @@ model = dict(
         )
     ],
     terms=[
-        dict(name='quality', loss=dict(type='QualityLoss'), on='hard'),
+        dict(name='quality', loss=dict(type='QualityLoss'), parts=['vif', 'ssim', 'scd', 'target'], on='hard'),
         dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent', share=0.5),
     ],
     hard_samples=dict(type='HardSampleGenerator', strength='agent'),
@@ -102,18 +111,18 @@ arms = {
         )
     },
     'heuristic': {'custom_hooks.1.agent': dict(type='GapProportionalAgent', gaps=dict(guide='gap/*/score'))},
-    'linucb': {**bandit, 'custom_hooks.1.agent': dict(type='LinUCBAgent', levels=3)},
-    'thompson': {**bandit, 'custom_hooks.1.agent': dict(type='ThompsonAgent', levels=3)},
-    'exp3': {**bandit, 'custom_hooks.1.agent': dict(type='EXP3Agent', levels=3)},
+    'linucb': {**bandit, 'custom_hooks.1.agent': dict(type='LinUCBAgent', levels=2)},
+    'thompson': {**bandit, 'custom_hooks.1.agent': dict(type='ThompsonAgent', levels=2)},
+    'exp3': {**bandit, 'custom_hooks.1.agent': dict(type='EXP3Agent', levels=2)},
     'reinforce': {'custom_hooks.1.agent': dict(type='ReinforceAgent')},
     'ppo': {},
     'ppo_no_hard_samples': {
         'model.hard_share': 0.0,
-        'custom_hooks.1.actions': dict(_delete_=True, guide=(0.0, 20.0, 10.0)),
+        'custom_hooks.1.actions': {'_delete_': True} | {k: v for k, v in controls.items() if not k.startswith('hard')},
     },
     'ppo_no_guidance_control': {
         'model.terms.1.weight': 10.0,
-        'custom_hooks.1.actions': dict(_delete_=True, hard_strength=(0.0, 1.0), hard_share=(0.0, 1.0)),
+        'custom_hooks.1.actions': {'_delete_': True} | {k: v for k, v in controls.items() if k != 'guide'},
     },
     # What an agent makes of paper B's score, which contrast enhancement raises.
     'ppo_hackable': {'custom_hooks.1.reward': dict(type='HybridFusionGain')},
@@ -146,16 +155,23 @@ arms = {
         ),
     },
 }
-# Constant oracle: points of a grid, of which the validation pairs choose.
+# Constant oracle: points of a grid, of which the validation pairs choose; as many trainings as the policies cost.
 arms.update(
     {
-        f'grid_{guide}_{strength}_{share}': {
+        f'grid_{vif}_{ssim}_{target}_{share}': {
             'custom_hooks.1.agent': dict(type='FixedAgent'),
-            'custom_hooks.1.actions': dict(
-                _delete_=True, guide=(0, 20, guide), hard_strength=(0, 1, strength), hard_share=(0, 1, share)
-            ),
+            'custom_hooks.1.actions': {
+                '_delete_': True,
+                **controls,
+                'quality_vif': (0.0, 3.6, vif),
+                'quality_ssim': (0.0, 2.0, ssim),
+                'quality_target': (0.0, 7.0, target),
+                'hard_share': (0.0, 1.0, share),
+            },
         }
-        for guide in (0, 10, 20)
-        for strength, share in ((0, 0), (0.5, 0.25), (1, 0.25), (0.5, 0.5), (1, 0.5))
+        for vif in (0.9, 2.7)
+        for ssim in (0.0, 1.0)
+        for target in (1.75, 3.5)
+        for share in (0.0, 0.25)
     }
 )

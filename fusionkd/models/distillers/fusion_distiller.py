@@ -205,11 +205,11 @@ class FusionDistiller(WithFrozen, BaseModel):
     def controls(self) -> dict[str, Control]:
         """What an agent may set, in its initial state.
 
-        The weight of every term marked ``'agent'`` under the term's name, the weight of every teacher marked so as
+        The weight of every term marked ``'agent'`` under the term's name, of its ``parts`` as ``<term>_<part>``, the weight of every teacher marked so as
         ``teacher_<name>``; ``hard_strength``, ``hard_op`` and ``hard_share`` if the generator's strength is ``'agent'``;
         and with several teachers ``teacher``, the one to follow, or ``'all'``.
         """
-        controls = {term.name: Control(1.0, 0.0, 2.0) for term in self.terms.values() if term.by_agent}
+        controls = {name: c for term in self.terms.values() for name, c in term.controls().items()}
         controls |= {f'teacher_{g.name}': Control(1.0, 0.0, 2.0) for g in self.guides.values() if g.by_agent}
         controls |= self.hard_view.controls()
         if len(self.guides) > 1:
@@ -229,14 +229,15 @@ class FusionDistiller(WithFrozen, BaseModel):
             ValueError: no such option.
         """
         known = self.controls()
+        owners = {control: term for term in self.terms.values() for control in term.controls()}
         for name, value in action.items():
             self._check_action(name, [value], known)
             if name == 'teacher':
                 self.follow = value
             elif name.startswith('hard_'):
                 self.hard_view.set(name, value)
-            elif name in self.terms:
-                self.terms[name].weight = float(value)
+            elif name in owners:
+                owners[name].apply(name, float(value))
             else:
                 self.guides[name.removeprefix('teacher_')].weight = float(value)
 

@@ -207,8 +207,8 @@ class KDRLDistiller(WithFrozen, BaseModel):
         return logs
 
     def controls(self) -> dict[str, Control]:
-        """Weights of the terms marked ``'agent'``, in their initial state."""
-        return {term.name: Control(1.0, 0.0, 2.0) for term in self.terms.values() if term.by_agent}
+        """Weights of the terms marked ``'agent'`` and of their parts, in their initial state."""
+        return {name: c for term in self.terms.values() for name, c in term.controls().items()}
 
     def sample_controls(self) -> dict[str, Control]:
         """None can be set for each sample."""
@@ -220,11 +220,11 @@ class KDRLDistiller(WithFrozen, BaseModel):
         Raises:
             KeyError: not one of :meth:`controls`.
         """
+        owners = {name: term for term in self.terms.values() for name in term.controls()}
         for name, value in action.items():
-            if name not in self.controls():
-                known = ', '.join(self.controls()) or 'none'
-                raise KeyError(f'{name!r} is not left to the agent; controls: {known}')
-            self.terms[name].weight = float(value)
+            if name not in owners:
+                raise KeyError(f'{name!r} is not left to the agent; controls: {", ".join(owners) or "none"}')
+            owners[name].apply(name, float(value))
 
     def _student_values(self, image: Tensor, text: list | None, samples: Sequence, wanted: set[str]) -> dict:
         out = self.student(image, text)

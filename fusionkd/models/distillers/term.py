@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from fusionkd.ops import merge_ycbcr
 from fusionkd.registry import MODELS
+from fusionkd.rl.actions import Control
 
 VIEWS = ('clean', 'hard')
 SPACES = ('y', 'rgb')
@@ -36,6 +37,8 @@ class Term(nn.Module):
             not computed.
         on: view of the student's output: ``'clean'`` (default) or ``'hard'``, the output for the degraded pair.
         space: ``'y'`` (default) compares luma, ``'rgb'`` colour images with the visible image's chroma put back.
+        parts: weights within the loss that an agent sets, from the loss's ``weights``, such as ``('vif', 'scd')`` of a
+            :class:`QualityLoss`; as controls they are ``<name>_<part>``. Default none.
         share: part of each batch that the term sees, in (0, 1]; a costly teacher or loss can look at fewer samples. The
             student fuses as much of a view as the term that sees most of it. Default 1.
         tap_s: path of the student's module whose output is ``feat_s``, such as ``'backbone.down.2'``.
@@ -53,6 +56,7 @@ class Term(nn.Module):
         loss: dict,
         target: str | None = None,
         weight: float | str = 1.0,
+        parts: Sequence[str] = (),
         on: str = 'clean',
         space: str = 'y',
         share: float = 1.0,
@@ -62,6 +66,7 @@ class Term(nn.Module):
         super().__init__()
         self.name = name
         self.loss = MODELS.build(loss)
+        self.parts = self._initial_weights(parts)
         self.on = on
         self.space = space
         self.share = share
@@ -90,6 +95,20 @@ class Term(nn.Module):
         if name not in known:
             raise self._error(f'target names the teacher {name!r}; known: {", ".join(known) or "none"}')
         return [name]
+
+    def controls(self) -> dict[str, Control]:
+        """What an agent may set, in its initial state: the weight in [0, 2], weights of parts up to twice what they are."""
+        controls = {self.name: Control(1.0, 0.0, 2.0)} if self.by_agent else {}
+        for part, weight in self.parts.items():
+            controls[f'{self.name}_{part}'] = Control(weight, 0.0, 2 * weight or 1.0)
+        return controls
+
+    def apply(self, control: str, value: float) -> None:
+        """Set one of :meth:`controls`."""
+        if control == self.name:
+            self.weight = value
+        else:
+            self.loss.weights[control.removeprefix(f'{self.name}_')] = value
 
     @property
     def taught(self) -> bool:
@@ -127,6 +146,15 @@ class Term(nn.Module):
     ) -> dict[str, Tensor]:
         """:meth:`image` of what every term can ask for: ``fused``, ``ir`` (always luma) and ``vis``."""
         return dict(fused=self.image(fused, cbcr, at), ir=ir, vis=self.image(vis, cbcr, at))
+
+    def _initial_weights(self, parts: Sequence[str]) -> dict[str, float]:
+        weights = getattr(self.loss, 'weights', None)
+        known = weights if isinstance(weights, Mapping) else {}
+        unknown = [part for part in parts if part not in known]
+        if unknown:
+            has = ', '.join(known) or 'none'
+            raise self._error(f'{type(self.loss).__name__} has no parts {unknown} with a weight; it has: {has}')
+        return {part: float(known[part]) for part in parts}
 
     def _loss_arguments(self) -> list[str]:
         names = list(inspect.signature(self.loss.forward).parameters)
