@@ -224,7 +224,7 @@ class KDRLDistiller(WithFrozen, BaseModel):
         for name, value in action.items():
             if name not in owners:
                 raise KeyError(f'{name!r} is not left to the agent; controls: {", ".join(owners) or "none"}')
-            owners[name].apply(name, float(value))
+            owners[name].set_control(name, float(value))
 
     def _student_values(self, image: Tensor, text: list | None, samples: Sequence, wanted: set[str]) -> dict:
         out = self.student(image, text)

@@ -103,7 +103,7 @@ class Term(nn.Module):
             controls[f'{self.name}_{part}'] = Control(weight, 0.0, 2 * weight or 1.0)
         return controls
 
-    def apply(self, control: str, value: float) -> None:
+    def set_control(self, control: str, value: float) -> None:
         """Set one of :meth:`controls`."""
         if control == self.name:
             self.weight = value
