@@ -1,7 +1,7 @@
 """How networks draw answers and know their probability, one world a file."""
 
 from .base import Answers, Outputs, Policy, Queries, Responder, cat_outputs
-from .vision_language import VisionLanguagePolicy, VisionLanguageTeacher
+from .vision_language import RecordedTeacher, VisionLanguagePolicy, VisionLanguageTeacher
 from .weight_map import FuserResponder, WeightMapPolicy
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     'Outputs',
     'Policy',
     'Queries',
+    'RecordedTeacher',
     'Responder',
     'VisionLanguagePolicy',
     'VisionLanguageTeacher',

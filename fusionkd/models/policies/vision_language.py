@@ -202,6 +202,28 @@ class VisionLanguageTeacher(Responder):
         return self.folder / f'{self.name}-{self._key}' / f'{_hash(image, question)}.json'
 
 
+@MODELS.register_module()
+class RecordedTeacher(Responder):
+    """A teacher that is not here: its responses were written down before and come with the data, as ``response``.
+
+    For models behind a door, or people. There is one response to a question, and it is given as often as it is asked for.
+
+    Args:
+        name: in logs. Default ``'recordedteacher'``.
+        init_cfg: mmengine's.
+    """
+
+    def respond(self, queries: Queries, num: int, data_samples: Sequence | None = None) -> list[list[str]]:
+        """Texts, see :class:`Responder`.
+
+        Raises:
+            ValueError: a sample has no response.
+        """
+        if data_samples is None or any(not sample.get('response') for sample in data_samples):
+            raise ValueError(f'{self.name} gives what was written down, but a sample has no response: add it to the list')
+        return [num * [sample.response] for sample in data_samples]
+
+
 def _cell(text: str) -> str:
     return ' '.join(text.split()).replace('|', '\\|')
 
