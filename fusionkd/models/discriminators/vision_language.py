@@ -58,6 +58,7 @@ class VisionLanguageDiscriminator(Discriminator):
         return logits.gather(1, last)[:, 0].unflatten(0, (-1, num))
 
     def _behead(self) -> None:
+        self.network.init_cfg = None  # the file it names is loaded, and has another head
         core = self.network.core
         old = core.get_output_embeddings()
         head = nn.Linear(self.network.hidden_size, 1)

@@ -84,6 +84,16 @@ def test_new_weights_of_the_student_are_taken_and_the_head_stays(student, discri
     assert all(torch.equal(own[name], theirs[name]) for name in own if 'lm_head' not in name)
 
 
+def test_the_file_of_the_student_is_not_loaded_into_it(student, tmp_path):
+    torch.save(student.state_dict(), tmp_path / 'student.pth')
+    student.init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'student.pth'))
+    discriminator = VisionLanguageDiscriminator()
+    discriminator.bind(student)
+    discriminator.init_weights()
+    discriminator.bind(student)
+    assert discriminator.network.core.get_output_embeddings().weight.shape == (1, 16)
+
+
 def test_a_network_of_its_own(student, queries):
     cfg = dict(type='TinyVLM', width=8, heads=2, layers=1, vision_layers=1)
     discriminator = VisionLanguageDiscriminator(cfg)
