@@ -205,9 +205,9 @@ class FusionDistiller(WithFrozen, BaseModel):
     def controls(self) -> dict[str, Control]:
         """What an agent may set, in its initial state.
 
-        The weight of every term marked ``'agent'`` under the term's name, and of its ``parts`` as ``<term>_<part>``; the weight
-        of every teacher marked so as ``teacher_<name>``; ``hard_strength``, ``hard_op`` and ``hard_share`` if the generator's
-        strength is ``'agent'``; and with several teachers ``teacher``, the one to follow, or ``'all'``.
+        The weight of every term marked ``'agent'`` under the term's name, and those of its ``parts`` as ``<term>_<part>``;
+        the weight of every teacher marked so as ``teacher_<name>``; ``hard_strength``, ``hard_op`` and ``hard_share`` if the
+        generator's strength is ``'agent'``; and with several teachers ``teacher``, the one to follow, or ``'all'``.
         """
         controls = {name: c for term in self.terms.values() for name, c in term.controls().items()}
         controls |= {f'teacher_{g.name}': Control(1.0, 0.0, 2.0) for g in self.guides.values() if g.by_agent}

@@ -190,6 +190,26 @@ def test_an_agent_sets_what_was_left_to_it_and_nothing_else():
         model.apply_action(dict(hard_op='fog'))
 
 
+def test_an_agent_sets_the_weights_of_a_losss_parts():
+    model = build([SELF | dict(parts=['gradient', 'ssim'], weight=0.5)])
+    assert model.controls() == dict(self_gradient=Control(40.0, 0.0, 80.0), self_ssim=Control(1.0, 0.0, 2.0))
+    before = model.loss(**batch())
+    ir, vis, _ = batch().values()
+    part = model.terms['self'].loss.parts(model.student.fuse(ir, vis), ir, vis)
+    model.apply_action(dict(self_gradient=10.0))
+    after = model.loss(**batch())
+    assert model.controls()['self_gradient'].initial == 40.0  # what a resumed run starts from
+    scale = model.terms['self'].loss.scale
+    assert (before['stat_self'] - after['stat_self']).item() == pytest.approx(
+        30 * scale * part['gradient'].mean().item(), rel=1e-4
+    )
+    assert after['loss_self'] == 0.5 * after['stat_self']
+    with pytest.raises(ValueError, match=r"FusionLoss has no parts \['vif'\] with a weight; it has: ssim, maximum"):
+        build([SELF | dict(parts=['vif'])])
+    with pytest.raises(ValueError, match=r'L1Loss has no parts .* it has: none'):
+        build([GUIDE | dict(parts=['x'])], [TEACHER])
+
+
 def test_bfloat16_networks_have_float32_losses():
     model = build([SELF, GUIDE], [TEACHER])
     with torch.autocast('cpu', dtype=torch.bfloat16):
