@@ -3,10 +3,10 @@
   python tools/ril_study.py configs/ril/ril_fusion_msrs.py --data-root data/MSRS
 
 The recipe says in `arms` what is compared, and in `study` what is trained before (`first`, recipes beside it, unless their
-students are there), which numbers the table has (`columns`, with factor and digits; the first one decides), weights of a column
-`mean`, and `updates` of the student, the same for all arms, where their lengths should differ by what a discriminator costs. The
-student as the recipe begins with it is the row `start`. Every finished run is a folder with run.json and
-the student; the same command goes on where it was stopped. At the end, and when it is interrupted, it writes table.md and
+students are there), which numbers the table has (`columns`, with factor and digits; the first one decides), weights of a
+column `mean`, and `updates` of the student, equal for all arms, where their lengths should differ by what a discriminator
+costs. The student as the recipe begins with it is the row `start`. Every finished run is a folder with run.json and the
+student; the same command goes on where it was stopped. At the end, and when it is interrupted, it writes table.md and
 table.json.
 """
 
