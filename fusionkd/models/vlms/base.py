@@ -34,7 +34,7 @@ class BaseVLM(BaseModule):
     discriminator are all such models.
 
     Args:
-        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` loads weights strictly; anything else is mmengine's.
+        init_cfg: ``dict(type='Pretrained', checkpoint=...)`` loads weights strictly. Default none.
 
     Attributes:
         model: the network of ``transformers``, perhaps with adapters.
@@ -205,10 +205,9 @@ class BaseVLM(BaseModule):
                 layer.training = False
 
     def init_weights(self) -> None:
-        """Load ``init_cfg``'s checkpoint strictly; random weights are those of ``transformers``."""
+        """Load ``init_cfg``'s checkpoint strictly; other weights stay those that ``transformers`` gave or loaded."""
         cfg = self.init_cfg
         if isinstance(cfg, dict) and cfg.get('type') == 'Pretrained':
             load_weights(self, cfg['checkpoint'])
-            self._is_init = True
-            return
-        super().init_weights()
+        # Not mmengine's: it would call a method of the same name of transformers, which draws weights anew.
+        self._is_init = True

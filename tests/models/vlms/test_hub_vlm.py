@@ -169,6 +169,12 @@ def test_a_discriminator_is_made_of_it(network, queries):
     assert discriminator.network.core.get_output_embeddings().weight.grad.abs().sum() > 0
 
 
+def test_loaded_weights_stay(network):
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    network.init_weights()
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+
+
 def test_what_cannot_be_loaded_is_named(tmp_path):
     with pytest.raises(ValueError, match='cannot be loaded as an image-text-to-text model'):
         HubVLM(str(tmp_path))
