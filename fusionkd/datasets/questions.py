@@ -191,6 +191,7 @@ class SyntheticQuestions(Dataset):
         kinds: of :data:`KINDS`, in equal shares. Default all.
         size: side in pixels. Default 32.
         noise: standard deviation of the pixel noise, in levels of 255. Default 12.
+        fill: probability that a quarter holds a shape, in (0, 1]. Default 0.75.
         name: of the set in results tables. Default ``'synthetic questions'``.
         pipeline: transforms after the drawing.
         test_mode: mmengine's.
@@ -199,7 +200,7 @@ class SyntheticQuestions(Dataset):
     ``set_name``.
 
     Raises:
-        ValueError: unknown part or kind, or ``num`` below 1.
+        ValueError: unknown part or kind, or a number outside its range.
 
     Example:
         >>> SyntheticQuestions(num=1)[0]['question']
@@ -216,6 +217,7 @@ class SyntheticQuestions(Dataset):
         kinds: Sequence[str] = KINDS,
         size: int = 32,
         noise: float = 12.0,
+        fill: float = 0.75,
         name: str = 'synthetic questions',
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
@@ -228,7 +230,9 @@ class SyntheticQuestions(Dataset):
         if num < 1:
             raise ValueError(f'num must be positive, got {num}')
         self.num, self.part, self.seed, self.kinds = num, part, seed, tuple(kinds)
-        self.size, self.noise, self.name, self.test_mode = size, noise, name, test_mode
+        if not 0 < fill <= 1:
+            raise ValueError(f'fill must be in (0, 1], got {fill}')
+        self.size, self.noise, self.fill, self.name, self.test_mode = size, noise, fill, name, test_mode
         self.metainfo = dict(self.METAINFO)
         self.pipeline = Compose([TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline])
 
@@ -250,7 +254,7 @@ class SyntheticQuestions(Dataset):
         rng = np.random.default_rng([self.seed, index])
         kind = self.kinds[index % len(self.kinds)]
         while True:
-            scene = draw_scene(rng)
+            scene = draw_scene(rng, self.fill)
             asked = scene.ask(kind, rng) if scene.part == self.part else None
             if asked is not None:
                 break

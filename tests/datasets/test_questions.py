@@ -132,6 +132,17 @@ def test_wrong_options_are_refused():
         SyntheticQuestions(kinds=['size'])
     with pytest.raises(ValueError, match='num must be positive'):
         SyntheticQuestions(num=0)
+    with pytest.raises(ValueError, match=r'fill must be in \(0, 1\], got 0'):
+        SyntheticQuestions(fill=0)
+
+
+def test_fill_is_the_share_of_quarters_with_a_shape():
+    empty = []
+    for fill in (0.35, 1.0):
+        dataset = SyntheticQuestions(num=300, fill=fill, kinds=['count'])
+        empty.append(sum(dataset.get_data_info(i)['response'].count('nothing') for i in range(300)) / 1200)
+    # Scenes without any shape are drawn again: of the others 0.35 / (1 - 0.65**4) is filled.
+    assert empty[0] == pytest.approx(1 - 0.35 / (1 - 0.65**4), abs=0.05) and empty[1] == 0
 
 
 def test_recipes_keep_their_parts_apart():
