@@ -28,7 +28,7 @@ setup(
     license='Apache-2.0',
     python_requires='>=3.10',
     packages=find_packages(include=['fusionkd', 'fusionkd.*']),
-    package_data={'fusionkd.zoo': ['*.pth', '*.json', '*.txt']},
+    package_data={'fusionkd.zoo': ['*.pth', '*.json', '*.txt', 'policies/*']},
     install_requires=requirements('runtime'),
     extras_require={name: requirements(name) for name in ('clip', 'deploy', 'rl', 'tests', 'vlm')},
 )

@@ -17,6 +17,7 @@ from mmengine.config import Config
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from fusionkd import zoo
 from fusionkd.datasets.identity import pair_identities, pair_identity
 from fusionkd.engine.checkpoint import save_weights
 from fusionkd.engine.config import load_config
@@ -134,7 +135,7 @@ class StudyPlan:
             ops = set(_training_ops(config))
             if hook is not None:
                 policy = hook.agent.get('init_from')
-                if policy is not None and not Path(policy).is_file():
+                if policy is not None and not zoo.policy(policy).is_file():
                     raise FileNotFoundError(
                         f'arm {arm!r} starts from the policy {policy}, which is not there: make it with '
                         'tools/train_agent.py, name it with --policy, or leave the arm out'

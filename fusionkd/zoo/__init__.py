@@ -51,6 +51,17 @@ def resolve(source: str | Path) -> Path:
     return path
 
 
+def policy(source: str | Path) -> Path:
+    """File of a policy that is packaged, by its name, or the path itself; its card lies beside it."""
+    path = FOLDER / 'policies' / f'{source}.pth'
+    return path if path.is_file() else Path(source)
+
+
+def policies() -> list[str]:
+    """Names of the packaged policies of agents."""
+    return sorted(path.stem for path in (FOLDER / 'policies').glob('*.pth'))
+
+
 def _find(entry: dict) -> Path:
     folders = [FOLDER, _cache()]
     if os.environ.get('FUSIONKD_WEIGHTS'):

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fusionkd import zoo
 from fusionkd.fileio import atomic_path
 from fusionkd.rl.actions import ActionSpace
 
@@ -36,7 +37,7 @@ class BaseAgent:
     Args:
         seed: of the agent's generator. Default 0.
         frozen: take the best action always and learn nothing. Default False.
-        init_from: policy file to start from, as :meth:`save_policy` writes it. Default none.
+        init_from: policy file to start from, as :meth:`save_policy` writes it, or the name of a packaged one. Default none.
     """
 
     paired = False
@@ -266,7 +267,7 @@ class BaseAgent:
         """Start from a policy that another run has learnt; called after :meth:`setup`.
 
         Args:
-            path: file that :meth:`save_policy` wrote, with its card beside it.
+            path: file that :meth:`save_policy` wrote, with its card beside it, or the name of a packaged policy.
 
         Returns:
             The card.
@@ -275,10 +276,13 @@ class BaseAgent:
             FileNotFoundError: no such policy or no card.
             ValueError: the file is not the one of the card, or agent, observations or controls differ from this run's.
         """
-        path = Path(path)
+        path = zoo.policy(path)
         for file in (path, path.with_suffix('.json')):
             if not file.is_file():
-                raise FileNotFoundError(f'policy file not found: {file}; save_policy() writes a policy and its card')
+                packaged = ', '.join(zoo.policies()) or 'none'
+                raise FileNotFoundError(
+                    f'policy file not found: {file}; save_policy() writes a policy and its card; packaged: {packaged}'
+                )
         card = json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
         differences = [
             f'{key}: it has {card.get(key)}, this run {value}'
