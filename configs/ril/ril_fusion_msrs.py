@@ -5,7 +5,9 @@
 # Not from the paper, which is about language models: everything that makes fusion a policy, the judge, the number of updates,
 # and the learning rates (the paper's 1e-6 is for networks of billions of parameters).
 #
-# Train the start first: python tools/train.py configs/ril/ril_fusion_start.py
+# Train the start and the second teacher first, or let the study do it:
+#   python tools/train.py configs/ril/ril_fusion_start.py
+#   python tools/train.py configs/ril/ril_fusion_teacher.py
 # The table of README.md: python tools/ril_study.py configs/ril/ril_fusion_msrs.py
 _base_ = ['ril_fusion_start.py']
 
@@ -30,12 +32,10 @@ model = dict(
         dict(
             type='FuserResponder',
             fuser=dict(
-                type='SwiftFuser',
-                name='teacher',
-                width=64,
-                depth=5,
-                context=3,
-                init_cfg=dict(type='Pretrained', checkpoint='fusionkd-teacher'),
+                type='WeightMapFuser',
+                name='unet',
+                backbone=dict(type='UNet', width=4),
+                init_cfg=dict(type='Pretrained', checkpoint='work_dirs/ril_fusion_teacher/student_best.pth'),
                 cache=dict(type='disk'),
             ),
         ),
@@ -58,7 +58,7 @@ custom_hooks = [dict(type='CollapseHook'), dict(type='SampleSheetHook')]
 
 # What tools/ril_study.py compares, all from the same start and with equally many updates of the student.
 study = dict(
-    first=['ril_fusion_start.py'],
+    first=['ril_fusion_start.py', 'ril_fusion_teacher.py'],
     updates=300,  # of the student
     mean=dict(VIF=1 / 3, Qabf=1 / 2, SSIM=1 / 3),  # (VIF + 1.5 Qabf + SSIM) / 3
     columns=dict(mean=(1, 4), VIF=(1, 4), Qabf=(1, 4), SSIM=(1, 4)),
@@ -73,10 +73,7 @@ arms = {
             _delete_=True,
             type='FusionDistiller',
             student=student,
-            terms=[
-                dict(name='fusion', loss=dict(type='FusionLoss'), space='rgb'),
-                dict(name='kld', loss=dict(type='WeightMapKLD'), tap_s='backbone', weight=1e-5),
-            ],
+            terms=[dict(name='fusion', loss=dict(type='FusionLoss'))],
         ),
         'optim_wrapper': dict(
             _delete_=True,

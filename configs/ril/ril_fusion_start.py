@@ -4,10 +4,7 @@ _base_ = ['../_base_/datasets/msrs.py', '../_base_/schedules/one_cycle.py', '../
 model = dict(
     type='FusionDistiller',
     student=dict(type='WeightMapFuser', backbone=dict(type='UNet', width=4)),
-    terms=[
-        dict(name='fusion', loss=dict(type='FusionLoss'), space='rgb'),
-        dict(name='kld', loss=dict(type='WeightMapKLD'), tap_s='backbone', weight=1e-5),
-    ],
+    terms=[dict(name='fusion', loss=dict(type='FusionLoss'))],
 )
 train_dataloader = dict(
     dataset=dict(
@@ -19,5 +16,6 @@ train_dataloader = dict(
         ]
     )
 )
-train_cfg = dict(max_iters=300, val_interval=300)
-param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=300, pct_start=0.2, by_epoch=False)]
+train_cfg = dict(max_iters=400, val_interval=400)
+param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=400, pct_start=0.2, by_epoch=False)]
+custom_hooks = [dict(type='FreezeNormHook', begin=0.6)]

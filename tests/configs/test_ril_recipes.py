@@ -50,8 +50,12 @@ def test_the_start_and_the_recipe_run_and_are_tested(scene_folder, tmp_path):
     start = build_runner(miniature('ril_fusion_start', scene_folder, tmp_path / 'start'))
     start.train()
     weights = tmp_path / 'start/student_best.pth'
+    first = {'model.student.init_cfg.checkpoint': str(weights), 'train_cfg.max_iters': 1, 'train_cfg.val_interval': 1}
+    build_runner(miniature('ril_fusion_teacher', scene_folder, tmp_path / 'teacher', **first)).train()
     student = {'model.student.init_cfg.checkpoint': str(weights)}
     teachers = {f'model.teachers.{i}.fuser.cache.folder': str(tmp_path / 'cache') for i in (0, 1)}
+    taught = tmp_path / 'teacher/student_best.pth'
+    teachers |= {'model.teachers.1.fuser.backbone.width': 1, 'model.teachers.1.fuser.init_cfg.checkpoint': str(taught)}
     few = {'model.pretrain': 1, 'model.pretrain_num': 2, 'train_cfg.max_iters': 4, 'train_cfg.val_interval': 4}
     config = miniature('ril_fusion_msrs', scene_folder, tmp_path / 'ril', **student, **teachers, **few)
     config.custom_hooks[1].interval = 2
@@ -141,23 +145,25 @@ def test_the_study_in_miniature(scene_folder, tmp_path):
         'model.pretrain': 1,
         'model.pretrain_num': 2,
     }
-    options |= {'study.updates': 1} | {f'model.teachers.{i}.fuser.cache': None for i in (0, 1)}
+    options |= {'study.updates': 1, 'model.teachers.1.fuser.backbone.width': 1}
+    options |= {f'model.teachers.{i}.fuser.cache': None for i in (0, 1)}
     lines = [f'{k}={v}' for k, v in options.items() if 'vis_backends' not in k]
-    recipe = tmp_path / 'ril_fusion_start.py'
-    recipe.write_text(
-        f"_base_ = ['{FOLDER}/ril_fusion_start.py']\n"
-        'model = dict(student=dict(backbone=dict(width=1)))\n'
-        'train_cfg = dict(max_iters=1, val_interval=1)\n'
-        'train_dataloader = dict(batch_size=2, dataset=dict(val_every=2))\n'
-        'val_dataloader = dict(dataset=dict(val_every=2))\n'
-        'test_dataloader = test_evaluator = test_cfg = None\n'
-    )
+    for name in ('start', 'teacher'):
+        recipe = tmp_path / f'ril_fusion_{name}.py'
+        recipe.write_text(
+            f"_base_ = ['{FOLDER}/ril_fusion_{name}.py']\n"
+            'model = dict(student=dict(backbone=dict(width=1)))\n'
+            'train_cfg = dict(max_iters=1, val_interval=1)\n'
+            'train_dataloader = dict(batch_size=2, dataset=dict(val_every=2))\n'
+            'val_dataloader = dict(dataset=dict(val_every=2))\n'
+            'test_dataloader = test_evaluator = test_cfg = None\n'
+        )
     (tmp_path / 'ril_fusion_msrs.py').write_text(f"_base_ = ['{FOLDER}/ril_fusion_msrs.py']\n")
     command = [sys.executable, str(REPO / 'tools/ril_study.py'), 'ril_fusion_msrs.py', '--data-root', str(scene_folder)]
     command += ['--seeds', '0', '--arms', 'Dr.GRPO,RIL', '--out', 'study', '--cfg-options', *lines]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
-    assert 'training ril_fusion_start.py first' in run.stdout and '3 of 3 runs to do' in run.stdout
+    assert 'training ril_fusion_teacher.py first' in run.stdout and '3 of 3 runs to do' in run.stdout
     table = (tmp_path / 'study/table.md').read_text()
     assert all(f'| {arm} | 1 |' in table for arm in ('start', 'Dr.GRPO', 'RIL')) and '| RIL - Dr.GRPO |' in table
     outcome = json.loads((tmp_path / 'study/runs/RIL/seed0/run.json').read_text())

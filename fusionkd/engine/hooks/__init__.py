@@ -4,6 +4,7 @@ from .agent_hook import AgentHook
 from .cluster_hook import ClusterHook
 from .collapse_hook import CollapseHook
 from .fade_hook import FadeHook
+from .norm_hook import FreezeNormHook
 from .random_state_hook import RandomStateHook
 from .sample_sheet_hook import SampleSheetHook
 from .stage_hook import StageHook
@@ -15,6 +16,7 @@ __all__ = [
     'ClusterHook',
     'CollapseHook',
     'FadeHook',
+    'FreezeNormHook',
     'RandomStateHook',
     'SampleSheetHook',
     'StageHook',
