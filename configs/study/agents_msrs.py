@@ -28,7 +28,7 @@ paid = dict(type='Rewards', rewards=[dict(type='ScoreGain'), dict(type='Generali
 # Bandits have no critic that knows how a student's gains fade, so they are paid what is above the expected gain.
 bandit = {
     'custom_hooks.1.observation': few,
-    'custom_hooks.1.reward': dict(type='ScoreGain', detrend=True),
+    'custom_hooks.1.reward': dict(_delete_=True, type='ScoreGain', detrend=True),
 }
 # Draws of a linear policy's parameters that hold for a whole training, in pairs; few inputs, for there are few trainings.
 pgpe = {
@@ -125,7 +125,7 @@ arms = {
         'custom_hooks.1.actions': {'_delete_': True} | {k: v for k, v in controls.items() if k != 'guide'},
     },
     # What an agent makes of paper B's score, which contrast enhancement raises.
-    'ppo_hackable': {'custom_hooks.1.reward': dict(type='HybridFusionGain')},
+    'ppo_hackable': {'custom_hooks.1.reward': dict(_delete_=True, type='HybridFusionGain')},
     'ppo_pretrained_frozen': {
         'custom_hooks.1.agent.init_from': 'work_dirs/policy_ppo/policy.pth',
         'custom_hooks.1.agent.frozen': True,

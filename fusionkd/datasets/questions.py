@@ -192,6 +192,7 @@ class SyntheticQuestions(Dataset):
         size: side in pixels. Default 32.
         noise: standard deviation of the pixel noise, in levels of 255. Default 12.
         fill: probability that a quarter holds a shape, in (0, 1]. Default 0.75.
+        explained: probability that ``response`` explains itself, in [0, 1]; others are ``'answer 2'``. Default 1.
         name: of the set in results tables. Default ``'synthetic questions'``.
         pipeline: transforms after the drawing.
         test_mode: mmengine's.
@@ -218,6 +219,7 @@ class SyntheticQuestions(Dataset):
         size: int = 32,
         noise: float = 12.0,
         fill: float = 0.75,
+        explained: float = 1.0,
         name: str = 'synthetic questions',
         pipeline: Sequence[dict | Callable] = (),
         test_mode: bool = False,
@@ -232,7 +234,10 @@ class SyntheticQuestions(Dataset):
         self.num, self.part, self.seed, self.kinds = num, part, seed, tuple(kinds)
         if not 0 < fill <= 1:
             raise ValueError(f'fill must be in (0, 1], got {fill}')
-        self.size, self.noise, self.fill, self.name, self.test_mode = size, noise, fill, name, test_mode
+        if not 0 <= explained <= 1:
+            raise ValueError(f'explained must be in [0, 1], got {explained}')
+        self.size, self.noise, self.fill, self.explained = size, noise, fill, explained
+        self.name, self.test_mode = name, test_mode
         self.metainfo = dict(self.METAINFO)
         self.pipeline = Compose([TRANSFORMS.build(t) if isinstance(t, dict) else t for t in pipeline])
 
@@ -259,6 +264,7 @@ class SyntheticQuestions(Dataset):
             if asked is not None:
                 break
         question, answer = asked
-        results = dict(question=question, answer=answer, response=f'{scene.describe()} {MARK} {answer}', kind=kind)
+        explanation = f'{scene.describe()} ' if rng.random() < self.explained else ''
+        results = dict(question=question, answer=answer, response=f'{explanation}{MARK} {answer}', kind=kind)
         results |= dict(name=f'question_{self.part}_{self.seed}_{index:05d}', set_name=self.name)
         return results, scene, rng
