@@ -21,23 +21,27 @@ from fusionkd.rl.functional import normal_log_prob
 
 from .base import Answers, Outputs, Policy, Queries, Responder
 
+_LOW = 0.01  # smallest weight that a teacher's image is taken for
+_EDGE = 0.999  # where the squashing function is still inverted
+
 
 @MODELS.register_module()
 class WeightMapPolicy(Policy):
     """Gaussian in logit space on the weight map of a :class:`WeightMapFuser` (not from a paper).
 
-    The network predicts the logit of the infrared weight of every pixel. The action is the mean logit of every cell of
-    ``cell x cell`` pixels, drawn from a normal distribution around the network's own mean with a fixed standard deviation; the
-    detail within the cells stays the network's. The difference of drawn and own means is interpolated bilinearly and added to
-    the map. Log-probabilities of the cells are exact, and noise that is smooth over a cell makes fusions that differ in what
-    they prefer; noise of single pixels would make them all noisy alike.
+    The network predicts the logit x of the infrared weight of every pixel, here squashed to ``limit tanh(x / limit)``: beyond
+    a weight of .95 or so logits may run away without any effect on the image, but not on probabilities. The action is the
+    mean of every cell of ``cell x cell`` pixels, drawn from a normal distribution around the network's own mean with a fixed
+    standard deviation; the detail within the cells stays the network's. The difference of drawn and own means is interpolated
+    bilinearly and added to the map. Log-probabilities of the cells are exact, and noise that is smooth over a cell makes
+    fusions that differ in what they prefer; noise of single pixels would make them all noisy alike.
 
     The mean of the policy is the network as it is deployed and scored.
 
     Args:
         cell: side of a cell in pixels. Default 8.
-        std: standard deviation of a cell's mean logit. Default 0.5: a weight of one half becomes .38 or .62.
-        limit: largest absolute logit of a teacher's map; 3 is a weight of .953. Default 3.
+        std: standard deviation of a cell's mean. Default 0.5: a weight of one half becomes .38 or .62.
+        limit: largest squashed logit. Default 3.
         noise: a deterministic teacher answers with the policy's noise around its map, as if it were such a policy itself.
             Without it a discriminator only has to look for noise. Default True.
         window: side of the least-squares window in which a teacher's image is projected, in pixels. Default 5.
@@ -68,33 +72,32 @@ class WeightMapPolicy(Policy):
 
     @torch.no_grad()
     def sample(self, network: nn.Module, queries: Queries, num: int) -> Answers:
-        """Weight maps: fields ``cells``, ``(B, num, h, w)``, logits, and ``weight``, ``(B, num, H, W)``."""
-        logits = self._logits(network, queries)
-        means = F.avg_pool2d(logits, self.cell).expand(-1, num, -1, -1)
-        return self._answer(logits, means + self.std * torch.randn_like(means))
+        """Weight maps: fields ``cells``, ``(B, num, h, w)``, and ``weight``, ``(B, num, H, W)``."""
+        own = self._squashed(network, queries)
+        means = F.avg_pool2d(own, self.cell).expand(-1, num, -1, -1)
+        return self._answer(own, means + self.std * torch.randn_like(means))
 
     def log_prob(self, network: nn.Module, queries: Queries, answers: Answers) -> tuple[Tensor, Tensor]:
         """Of every cell; all of them count."""
-        means = F.avg_pool2d(self._logits(network, queries), self.cell)
+        means = F.avg_pool2d(self._squashed(network, queries), self.cell)
         log_std = means.new_tensor(self.std).log()
         log_prob = normal_log_prob(means, log_std, answers['cells']).flatten(2)
         return log_prob, torch.ones_like(log_prob)
 
     @torch.no_grad()
     def project(self, network: nn.Module, queries: Queries, responses: Tensor) -> Answers:
-        """Cells of the weight map that reproduces an image ``(B, N, 1, H, W)`` best, clipped.
+        """Cells of the weight map that reproduces an image ``(B, N, 1, H, W)`` best, clipped to [.01, .99].
 
         Where the sources are alike every weight gives the same image: there the network's own weight stands.
         """
-        logits = self._logits(network, queries)
+        own = self._squashed(network, queries)
         num = responses.shape[1]
         ir, vis = (queries[key][:, None].expand_as(responses).flatten(0, 1) for key in ('ir', 'vis'))
         weight, sure = project_weight_map(responses.flatten(0, 1).float(), ir, vis, self.window)
-        low = torch.sigmoid(torch.tensor(-self.limit)).item()
-        found = torch.logit(weight.clamp(low, 1 - low)).unflatten(0, (-1, num))[:, :, 0]
+        found = self._squash(torch.logit(weight.clamp(_LOW, 1 - _LOW))).unflatten(0, (-1, num))[:, :, 0]
         sure = sure.unflatten(0, (-1, num))[:, :, 0]
-        cells = F.avg_pool2d(sure * found + (1 - sure) * logits, self.cell)
-        return self._answer(logits, cells + self.std * torch.randn_like(cells) if self.noise else cells)
+        cells = F.avg_pool2d(sure * found + (1 - sure) * own, self.cell)
+        return self._answer(own, cells + self.std * torch.randn_like(cells) if self.noise else cells)
 
     @torch.no_grad()
     def render(self, network: nn.Module, queries: Queries, answers: Answers) -> Tensor:
@@ -126,16 +129,19 @@ class WeightMapPolicy(Policy):
         write_image(path, np.concatenate(panels))
         return path
 
-    def _logits(self, network: nn.Module, queries: Queries) -> Tensor:
-        """Mean logits, ``(B, 1, H, W)``."""
-        return network.logits(queries['ir'], queries['vis'])[0].float()
+    def _squash(self, logits: Tensor) -> Tensor:
+        return self.limit * torch.tanh(logits / self.limit)
 
-    def _answer(self, logits: Tensor, cells: Tensor) -> Answers:
+    def _squashed(self, network: nn.Module, queries: Queries) -> Tensor:
+        """The network's squashed logits, ``(B, 1, H, W)``."""
+        return self._squash(network.logits(queries['ir'], queries['vis'])[0].float())
+
+    def _answer(self, own: Tensor, cells: Tensor) -> Answers:
         """The whole maps of drawn cells: the network's map and the interpolated difference of the means."""
-        moved = F.interpolate(
-            cells - F.avg_pool2d(logits, self.cell), size=logits.shape[-2:], mode='bilinear', align_corners=False
-        )
-        return Answers(dict(cells=cells, weight=torch.sigmoid(logits + moved)))
+        moved = cells - F.avg_pool2d(own, self.cell)
+        squashed = own + F.interpolate(moved, size=own.shape[-2:], mode='bilinear', align_corners=False)
+        logits = self.limit * torch.atanh((squashed / self.limit).clamp(-_EDGE, _EDGE))
+        return Answers(dict(cells=cells, weight=torch.sigmoid(logits)))
 
 
 @MODELS.register_module()
@@ -154,7 +160,7 @@ class FuserResponder(Responder):
         self._teacher = teacher
 
     def respond(self, queries: Queries, num: int, data_samples: Sequence | None = None) -> Tensor:
-        """``(B, num, 1, H, W)``, nominally in [0, 1]; from the cache, if there is one, for samples that say where they are from."""
+        """``(B, num, 1, H, W)``, nominally in [0, 1]; from the cache, if there is one and the samples say where they are from."""
         ir, vis = queries['ir'], queries['vis']
         fused = self._teacher.run(ir, vis, range(len(ir)), {}, data_samples, self.preprocessor)['fused']
         return fused.float()[:, None].expand(-1, num, -1, -1, -1)

@@ -1,5 +1,7 @@
 """Image fusion as a policy, with its discriminator and its judge."""
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,7 @@ def test_log_probabilities_are_those_of_normal_cells(world):
     policy = WeightMapPolicy(cell=8, std=0.3)
     answers = policy.sample(network, queries, 3)
     log_prob, mask = policy.log_prob(network, queries, answers)
-    means = F.avg_pool2d(network.logits(queries['ir'], queries['vis'])[0], 8)
+    means = F.avg_pool2d(3 * torch.tanh(network.logits(queries['ir'], queries['vis'])[0] / 3), 8)
     expected = Normal(means, 0.3).log_prob(answers['cells'])
     assert log_prob.shape == (2, 3, 6 * 8) and (mask == 1).all()
     assert torch.allclose(log_prob, expected.flatten(2), atol=1e-5)
@@ -38,7 +40,7 @@ def test_draws_have_the_spread_and_the_mean_they_say(world):
     torch.manual_seed(0)
     answers = WeightMapPolicy(cell=16, std=0.4).sample(network, queries, 400)
     cells = answers['cells']
-    means = F.avg_pool2d(network.logits(queries['ir'], queries['vis'])[0], 16)
+    means = F.avg_pool2d(3 * torch.tanh(network.logits(queries['ir'], queries['vis'])[0] / 3), 16)
     assert cells.std(1).mean().item() == pytest.approx(0.4, abs=0.01)
     assert (cells.mean(1, keepdim=True) - means).abs().mean() < 0.03
 
@@ -65,7 +67,8 @@ def test_a_teacher_enters_by_the_map_that_reproduces_it(world):
     assert inner[:, 40:-8].mean().item() == pytest.approx(0.2, abs=0.02)
     assert torch.equal(answers['cells'][:, 0], answers['cells'][:, 1])
     copy = policy.project(network, queries, ir[:, None])
-    assert copy['cells'].max().item() == pytest.approx(3.0, abs=0.05)  # clipped, not infinite
+    top = 3 * math.tanh(math.log(0.99 / 0.01) / 3)  # clipped, not infinite
+    assert copy['cells'].max().item() == pytest.approx(top, abs=0.05)
     noisy = WeightMapPolicy(cell=4, std=0.5).project(network, queries, image.expand(-1, 50, -1, -1, -1))
     assert (noisy['cells'] - answers['cells'][:, :1]).std().item() == pytest.approx(0.5, abs=0.02)
 
