@@ -23,6 +23,7 @@ SMALL = {
     'test_dataloader.dataset.num': 4,
     'visualizer.vis_backends': [],
     'model.student.width': 8,
+    'model.student.init_cfg': None,
 }
 TOYS = {
     'model.student.init_cfg': None,

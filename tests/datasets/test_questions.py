@@ -136,6 +136,15 @@ def test_wrong_options_are_refused():
         SyntheticQuestions(fill=0)
 
 
+def test_some_responses_explain_themselves():
+    dataset = SyntheticQuestions(num=400, explained=0.25)
+    infos = [dataset.get_data_info(i) for i in range(400)]
+    short = [info['response'] == f'answer {info["answer"]}' for info in infos]
+    assert sum(short) / 400 == pytest.approx(0.75, abs=0.07)
+    with pytest.raises(ValueError, match=r'explained must be in \[0, 1\], got 2'):
+        SyntheticQuestions(explained=2)
+
+
 def test_fill_is_the_share_of_quarters_with_a_shape():
     empty = []
     for fill in (0.35, 1.0):
