@@ -140,12 +140,19 @@ class RILDistiller(WithFrozen, BaseModel):
         Args:
             data: a batch of the loader.
             optim_wrapper: with ``student`` and, if there is one, ``discriminator``; see :class:`PartsOptimConstructor`.
+
+        Raises:
+            FloatingPointError: the loss is not finite; the weights are as they were.
         """
         wrapper = optim_wrapper[self.part]
         data = self.data_preprocessor(data, True)
         with wrapper.optim_context(self):
             logs = self.loss(data['inputs'], data.get('data_samples'))
         loss, values = self.parse_losses(logs)
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f'{next(iter(logs))} is {loss.item()}: the network has gone too far in a few steps. Lower its learning rate'
+            )
         wrapper.update_params(loss)
         return values
 

@@ -160,7 +160,7 @@ class FuserResponder(Responder):
         self._teacher = teacher
 
     def respond(self, queries: Queries, num: int, data_samples: Sequence | None = None) -> Tensor:
-        """``(B, num, 1, H, W)``, nominally in [0, 1]; from the cache, if there is one and the samples say where they are from."""
+        """``(B, num, 1, H, W)``, nominally in [0, 1]; from the cache, if there is one, where samples say their origin."""
         ir, vis = queries['ir'], queries['vis']
         fused = self._teacher.run(ir, vis, range(len(ir)), {}, data_samples, self.preprocessor)['fused']
         return fused.float()[:, None].expand(-1, num, -1, -1, -1)

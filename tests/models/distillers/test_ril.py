@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from mmengine.optim import OptimWrapper
 from torch import nn
 
 from fusionkd.models.discriminators import CollapseDetector, Discriminator
@@ -260,6 +261,18 @@ def test_a_judge_that_does_not_answer_loses_nothing():
     assert model.group is group and group.phase == 'student' and not group.rewards
     model.judge.down = False
     assert model.loss(batch())['stat_ratio'] == 1
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_changes_nothing():
+    model = distiller(discriminator=None, teachers=[])
+    wrapper = OptimWrapper(torch.optim.SGD(model.student.parameters(), lr=0.1))
+    model.train_step(dict(inputs=batch()), dict(student=wrapper))
+    before = model.student.logits.detach().clone()
+    assert torch.isfinite(before).all()
+    model.judge = lambda queries, outputs, references: torch.tensor([[0.0, math.inf]] * 2)
+    with pytest.raises(FloatingPointError, match='loss_policy is nan'):
+        model.train_step(dict(inputs=batch()), dict(student=wrapper))
+    assert torch.equal(model.student.logits, before)
 
 
 def test_sheets_say_what_an_answer_is_and_earned(tmp_path):
