@@ -102,6 +102,7 @@ def group_policy_loss(
     length: int | None = None,
     clip: float = 0.2,
     beta: float = 0.01,
+    divergence: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
     """Dr.GRPO objective of paper D as a loss: clipped, group-relative, tied to a reference policy.
 
@@ -122,6 +123,8 @@ def group_policy_loss(
         length: the largest number of parts an answer can have. Default T.
         clip: eps. Default 0.2 (paper D).
         beta: weight of the divergence. Default 0.01 (paper D).
+        divergence: the same shape, differentiable, KL(policy || reference) where it is known exactly, instead of the estimate
+            (not from the paper). For densities k3 has no bound: it is an exponential of squared distances.
 
     Returns:
         Scalar loss, and means over all parts: ``approx_kl`` (k3, to the old policy), ``clipfrac``, ``ratio`` and
@@ -137,7 +140,8 @@ def group_policy_loss(
     mask = torch.ones_like(log_prob) if mask is None else mask.to(log_prob.dtype)
     advantages = group_relative_advantages(rewards)[..., None].detach()
     ratio = (log_prob - old_log_prob).exp()
-    divergence = estimate_kl(log_prob, reference_log_prob)
+    if divergence is None:
+        divergence = estimate_kl(log_prob, reference_log_prob)
     each = beta * divergence - torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
     loss = (each * mask).sum() / (rewards.numel() * (length or log_prob.shape[-1]))
     with torch.no_grad():

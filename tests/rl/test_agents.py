@@ -244,6 +244,20 @@ def test_pgpe_update_by_hand():
     assert logs['loss'] == -2 and logs['approx_kl'] == pytest.approx(noise**2)
 
 
+def test_a_pgpe_policy_needs_only_its_inputs(tmp_path):
+    teacher = build(PGPE, inputs=['progress'])
+    for progress in (0.0, 0.4, 0.9):
+        teacher.act([3.0, 5.0, progress], progress)
+    teacher.mean += torch.randn_like(teacher.mean)
+    teacher.save_policy(tmp_path / 'policy.pth')
+    start = dict(inputs=['progress'], init_from=str(tmp_path / 'policy.pth'), frozen=True)
+    other = build(PGPE, names=['progress', 'something else'], **start)
+    expected = teacher.act([7.0, -1.0, 0.6], 0.6, explore=False)
+    assert np.array_equal(other.act([0.6, 2.0], 0.6), expected)
+    with pytest.raises(ValueError, match='no observation matches'):
+        build(PGPE, names=['something else'], **start)
+
+
 def test_pgpe_options_are_checked():
     for options, message in ((dict(population=3), 'even'), (dict(hold=0), '1 or more'), (dict(std=0), 'positive')):
         with pytest.raises(ValueError, match=message):

@@ -175,6 +175,15 @@ def test_padding_and_length_of_the_group_loss():
         group_policy_loss(log_prob[..., 0], old[..., 0], reference[..., 0], rewards)
 
 
+def test_an_exact_divergence_takes_the_place_of_the_estimate():
+    log_prob, old, reference, rewards, mask = random_tokens(4)
+    exact = torch.rand_like(log_prob)
+    loss, stats = group_policy_loss(log_prob, old, reference + 99, rewards, mask, beta=0.5, divergence=exact)
+    plain, _ = group_policy_loss(log_prob, old, reference, rewards, mask, beta=0.0)
+    assert loss.item() == pytest.approx((plain + 0.5 * (exact * mask).sum() / (12 * 5)).item())
+    assert stats['reference_kl'] == pytest.approx(((exact * mask).sum() / mask.sum()).item())
+
+
 def trl_loss(log_prob, old, reference, advantages, mask, length, clip, beta):
     """The loss of trl's own trainer, whose network is replaced by what it would have said; all ``(answers, tokens)``."""
     trainer = pytest.importorskip('trl.trainer.grpo_trainer', reason='needs the extra trl')

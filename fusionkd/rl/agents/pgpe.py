@@ -33,7 +33,8 @@ class PGPEAgent(BaseAgent):
         population: draws per update, an even number. Default 8.
         lr: step in units of the deviation, for returns of deviation 1. Default 1.
         std: deviation of b and W. Default 0.8.
-        inputs: patterns of the observations that the policy sees, such as ``'gap/*/score'``. Default all of them.
+        inputs: patterns of the observations that the policy sees, such as ``'gap/*/score'``; empty for a policy that is a
+            constant. Default all of them.
         hold: decisions that a draw lasts within a training. Default ``None``: to its end, so that nothing is learnt from one
             training alone.
         mirrored: begin with the mirror image of the draw. Default False.
@@ -86,7 +87,7 @@ class PGPEAgent(BaseAgent):
         bias.copy_(torch.logit(initial[: space.box].clamp(0.02, 0.98)))
         for part, index in zip(logits, initial[space.box :].long(), strict=True):
             part[index] = 1e-6
-        self.moments = RunningMoments(self.observation_size)
+        self.moments = RunningMoments(len(self.columns))
         self.drawn: Tensor | None = None  # last draw, (parameters, inputs)
         self.noise: Tensor | None = None  # in force: the draw or its mirror image
         self.taken = 0  # decisions under it
@@ -98,7 +99,7 @@ class PGPEAgent(BaseAgent):
     def decide(self, observations: Tensor, progress: float, explore: bool) -> tuple[np.ndarray, list[object]]:
         if explore:
             self.see(observations)
-        inputs = self.moments.normalise(observations)[:, self.columns].double().tanh()
+        inputs = self.moments.normalise(observations[:, self.columns]).double().tanh()
         inputs = torch.cat([torch.ones(len(inputs), 1, dtype=torch.float64), inputs], dim=1)
         if not explore:
             noise = torch.zeros(len(inputs), *self.mean.shape, dtype=torch.float64)
@@ -115,7 +116,8 @@ class PGPEAgent(BaseAgent):
         return actions, [dict(noise=each.clone()) for each in noise]
 
     def see(self, observations: Tensor) -> None:
-        self.moments.update(observations)
+        if self.columns:
+            self.moments.update(observations[:, self.columns])
 
     def learn(self, ticket: dict, reward: float, following: Tensor, done: bool, truncated: bool) -> None:
         self.earned += reward
@@ -198,4 +200,6 @@ class PGPEAgent(BaseAgent):
         self.moments.load_state_dict(state['moments'])
 
     def layout(self) -> dict:
-        return super().layout() | dict(inputs=[self.names[i] for i in self.columns] if self.names else self.columns)
+        """Only what the policy looks at must be there."""
+        names = [self.names[i] for i in self.columns] if self.names else []
+        return super().layout() | dict(observation_size=len(self.columns), observations=names)

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.distributions import Normal
+from torch.distributions import Normal, kl_divergence
 
 from fusionkd.models.discriminators import FusionDiscriminator
 from fusionkd.models.fusers import WeightMapFuser
 from fusionkd.models.judges import FusionJudge
 from fusionkd.models.policies import FuserResponder, WeightMapPolicy
+from fusionkd.ops import blend_pyramids
 
 
 @pytest.fixture
@@ -57,20 +58,36 @@ def test_without_noise_an_answer_is_what_is_deployed(world):
 
 def test_a_teacher_enters_by_the_map_that_reproduces_it(world):
     network, queries = world
-    policy = WeightMapPolicy(cell=4, noise=False)
     ir, vis = queries['ir'], queries['vis']
     weight = torch.where(torch.arange(64) < 32, 0.8, 0.2).expand_as(ir)
-    image = (weight * ir + (1 - weight) * vis)[:, None]
-    answers = policy.project(network, queries, image.expand(-1, 2, -1, -1, -1))
-    inner = answers['weight'][0, 0, 8:-8]
-    assert inner[:, 8:24].mean().item() == pytest.approx(0.8, abs=0.02)
-    assert inner[:, 40:-8].mean().item() == pytest.approx(0.2, abs=0.02)
-    assert torch.equal(answers['cells'][:, 0], answers['cells'][:, 1])
-    copy = policy.project(network, queries, ir[:, None])
+    image = blend_pyramids(ir, vis, weight, network.levels)[:, None]
+    errors = []
+    for steps in (0, 20):
+        policy = WeightMapPolicy(cell=4, noise=False, steps=steps)
+        answers = policy.project(network, queries, image.expand(-1, 2, -1, -1, -1))
+        assert torch.equal(answers['cells'][:, 0], answers['cells'][:, 1])
+        errors.append((policy.render(network, queries, answers) - image).square().mean().sqrt().item())
+        inner = answers['weight'][0, 0, 8:-8]
+        assert inner[:, 8:24].mean().item() == pytest.approx(0.8, abs=0.04)
+        assert inner[:, 40:-8].mean().item() == pytest.approx(0.2, abs=0.04)
+    assert errors[1] < 0.7 * errors[0] < 0.02
+    copy = WeightMapPolicy(cell=4, noise=False, steps=0).project(network, queries, ir[:, None])
     top = 3 * math.tanh(math.log(0.99 / 0.01) / 3)  # clipped, not infinite
     assert copy['cells'].max().item() == pytest.approx(top, abs=0.05)
-    noisy = WeightMapPolicy(cell=4, std=0.5).project(network, queries, image.expand(-1, 50, -1, -1, -1))
+    noisy = WeightMapPolicy(cell=4, std=0.5, steps=20).project(network, queries, image.expand(-1, 50, -1, -1, -1))
     assert (noisy['cells'] - answers['cells'][:, :1]).std().item() == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_divergence_is_exact(world):
+    network, queries = world
+    policy = WeightMapPolicy(cell=8, std=0.3)
+    answers = policy.sample(network, queries, 2)
+    assert policy.divergence(network, network, queries, answers).abs().max() < 1e-9
+    other = WeightMapFuser(backbone=dict(type='UNet', width=2)).eval()
+    means = [F.avg_pool2d(3 * torch.tanh(n.logits(**queries)[0] / 3), 8) for n in (network, other)]
+    expected = kl_divergence(*(Normal(mean, 0.3) for mean in means)).flatten(2).expand(-1, 2, -1)
+    found = policy.divergence(network, other, queries, answers)
+    assert torch.allclose(found, expected, atol=1e-5) and found.requires_grad
 
 
 def test_where_the_sources_are_alike_the_students_weight_stands(world):
