@@ -50,8 +50,8 @@ train_cfg = dict(max_iters=1000, val_interval=1000)
 optim_wrapper = dict(
     _delete_=True,
     constructor='PartsOptimConstructor',
-    student=dict(optimizer=dict(type='AdamW', lr=1e-4, weight_decay=0.0), clip_grad=dict(max_norm=1.0)),
-    discriminator=dict(optimizer=dict(type='AdamW', lr=5e-4, weight_decay=0.0)),
+    student=dict(optimizer=dict(type='AdamW', lr=3e-5, weight_decay=0.0), clip_grad=dict(max_norm=1.0)),
+    discriminator=dict(optimizer=dict(type='AdamW', lr=3e-3, weight_decay=0.0)),
 )
 param_scheduler = []
 custom_hooks = [dict(type='CollapseHook'), dict(type='SampleSheetHook')]
@@ -78,7 +78,7 @@ arms = {
         'optim_wrapper': dict(
             _delete_=True,
             type='OptimWrapper',
-            optimizer=dict(type='AdamW', lr=3e-4, weight_decay=1e-4),
+            optimizer=dict(type='AdamW', lr=3e-5, weight_decay=1e-4),
             clip_grad=dict(max_norm=1.0),
         ),
     },

@@ -290,6 +290,7 @@ class RILDistiller(WithFrozen, BaseModel):
         if group.old_log_prob is None:
             group.old_log_prob = log_prob.detach()
             group.reference_log_prob = self._reference_log_prob(group)
+        divergence = self.policy.divergence(self.student, self.frozen[REFERENCE], group.queries, group.answers)
         with torch.autocast(log_prob.device.type, enabled=False):
             loss, stats = group_policy_loss(
                 log_prob,
@@ -300,6 +301,7 @@ class RILDistiller(WithFrozen, BaseModel):
                 self.length,
                 self.clip,
                 self.beta,
+                divergence,
             )
         self.recent = group
         logs = dict(loss_policy=loss) | self._reward_stats(group)

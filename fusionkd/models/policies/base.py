@@ -110,6 +110,13 @@ class Policy(ABC):
             padding. Parts that the network did not choose (the question, image tokens) are no parts.
         """
 
+    def divergence(self, network: nn.Module, reference: nn.Module, queries: Queries, answers: Answers) -> Tensor | None:
+        """Exact KL(network || reference) of every part of every answer, ``(B, N, T)``, differentiable, where it is known.
+
+        Default ``None``: it is estimated from log-probabilities by k3, as in paper D.
+        """
+        return None
+
     @abstractmethod
     def project(self, network: nn.Module, queries: Queries, responses: Outputs) -> Answers:
         """Responses of a teacher as answers that this policy could have given: the weight map that reproduces an image best,

@@ -17,11 +17,12 @@ from fusionkd.models.distillers.teacher import build_teacher
 from fusionkd.models.losses.weight_map import project_weight_map
 from fusionkd.ops import blend_pyramids, merge_ycbcr
 from fusionkd.registry import MODELS
-from fusionkd.rl.functional import normal_log_prob
+from fusionkd.rl.functional import normal_kl, normal_log_prob
 
 from .base import Answers, Outputs, Policy, Queries, Responder
 
 _LOW = 0.01  # smallest weight that a teacher's image is taken for
+_RIDGE = 1e-3  # squared error of a whole cell that counts as much as moving it by 1
 _EDGE = 0.999  # where the squashing function is still inverted
 
 
@@ -45,12 +46,15 @@ class WeightMapPolicy(Policy):
         noise: a deterministic teacher answers with the policy's noise around its map, as if it were such a policy itself.
             Without it a discriminator only has to look for noise. Default True.
         window: side of the least-squares window in which a teacher's image is projected, in pixels. Default 5.
+        steps: of gradient descent that follow it. Default 10.
 
     Raises:
         ValueError: numbers that are not positive.
     """
 
-    def __init__(self, cell: int = 8, std: float = 0.5, limit: float = 3.0, noise: bool = True, window: int = 5):
+    def __init__(
+        self, cell: int = 8, std: float = 0.5, limit: float = 3.0, noise: bool = True, window: int = 5, steps: int = 10
+    ):
         if cell < 1 or std <= 0 or limit <= 0:
             raise ValueError(f'cell, std and limit must be positive, got cell={cell}, std={std}, limit={limit}')
         self.cell = cell
@@ -58,6 +62,7 @@ class WeightMapPolicy(Policy):
         self.limit = limit
         self.noise = noise
         self.window = window
+        self.steps = steps
 
     def queries(self, inputs: dict[str, Tensor], data_samples: Sequence | None = None) -> Queries:
         """``ir`` and ``vis``, ``(B, 1, H, W)`` luma in [0, 1].
@@ -84,28 +89,39 @@ class WeightMapPolicy(Policy):
         log_prob = normal_log_prob(means, log_std, answers['cells']).flatten(2)
         return log_prob, torch.ones_like(log_prob)
 
+    def divergence(self, network: nn.Module, reference: nn.Module, queries: Queries, answers: Answers) -> Tensor:
+        """Of normal distributions with one standard deviation: exact, and the same for all answers."""
+        with torch.no_grad():
+            target = F.avg_pool2d(self._squashed(reference, queries), self.cell)
+        means = F.avg_pool2d(self._squashed(network, queries), self.cell)
+        log_std = means.new_tensor(self.std).log()
+        return normal_kl(means, log_std, target, log_std).flatten(2).expand(-1, answers.num, -1)
+
     @torch.no_grad()
     def project(self, network: nn.Module, queries: Queries, responses: Tensor) -> Answers:
-        """Cells of the weight map that reproduces an image ``(B, N, 1, H, W)`` best, clipped to [.01, .99].
+        """The answer that reproduces an image ``(B, N, 1, H, W)`` best.
 
-        Where the sources are alike every weight gives the same image: there the network's own weight stands.
+        Its first guess are the cells of the weight map of least squares in small windows, clipped to [.01, .99]; where the
+        sources are alike every weight gives the same image, and the network's own stands. Then ``steps`` of gradient descent
+        on the squared difference of the rendered answer to the image follow. Equal responses are projected once.
         """
         own = self._squashed(network, queries)
+        given = responses.shape[1]
+        if given > 1 and (responses == responses[:, :1]).all():
+            responses = responses[:, :1]
         num = responses.shape[1]
         ir, vis = (queries[key][:, None].expand_as(responses).flatten(0, 1) for key in ('ir', 'vis'))
         weight, sure = project_weight_map(responses.flatten(0, 1).float(), ir, vis, self.window)
         found = self._squash(torch.logit(weight.clamp(_LOW, 1 - _LOW))).unflatten(0, (-1, num))[:, :, 0]
         sure = sure.unflatten(0, (-1, num))[:, :, 0]
         cells = F.avg_pool2d(sure * found + (1 - sure) * own, self.cell)
+        cells = self._fit(network, queries, own, cells, responses.float()).expand(-1, given, -1, -1)
         return self._answer(own, cells + self.std * torch.randn_like(cells) if self.noise else cells)
 
     @torch.no_grad()
     def render(self, network: nn.Module, queries: Queries, answers: Answers) -> Tensor:
         """Fused luma, ``(B, N, 1, H, W)`` in [0, 1]."""
-        num = answers.num
-        ir, vis = (queries[key].repeat_interleave(num, dim=0) for key in ('ir', 'vis'))
-        fused = blend_pyramids(ir, vis, answers['weight'].flatten(0, 1)[:, None], network.levels)
-        return fused.clamp(0, 1).unflatten(0, (-1, num))
+        return self._blend(network, queries, answers['weight']).clamp(0, 1)
 
     @torch.no_grad()
     def predict(self, network: nn.Module, inputs: dict, data_samples: Sequence | None) -> list[BaseDataElement]:
@@ -129,12 +145,40 @@ class WeightMapPolicy(Policy):
         write_image(path, np.concatenate(panels))
         return path
 
+    @torch.enable_grad()
+    def _fit(self, network: nn.Module, queries: Queries, own: Tensor, cells: Tensor, images: Tensor) -> Tensor:
+        """Cells on the way down whose rendered map is most like the images, for each of them."""
+        first, best, least = cells, cells, None
+        cells = cells.clone().requires_grad_()
+        optimiser = torch.optim.Adam([cells], lr=0.2)
+        for step in range(self.steps + 1):
+            fused = self._blend(network, queries, self._answer(own, cells)['weight'])
+            # Cells that the image does not show stay where they are.
+            error = (fused - images).square().sum((2, 3, 4)) + _RIDGE * (cells - first).square().sum((2, 3))
+            found = error.detach()
+            better = found < least if least is not None else torch.ones_like(found, dtype=torch.bool)
+            best = torch.where(better[..., None, None], cells.detach(), best)
+            least = torch.where(better, found, least) if least is not None else found
+            if step < self.steps:
+                optimiser.param_groups[0]['lr'] = 0.2 * (1 - step / self.steps)
+                optimiser.zero_grad()
+                error.sum().backward()
+                optimiser.step()
+        return best
+
     def _squash(self, logits: Tensor) -> Tensor:
         return self.limit * torch.tanh(logits / self.limit)
 
     def _squashed(self, network: nn.Module, queries: Queries) -> Tensor:
         """The network's squashed logits, ``(B, 1, H, W)``."""
         return self._squash(network.logits(queries['ir'], queries['vis'])[0].float())
+
+    @staticmethod
+    def _blend(network: nn.Module, queries: Queries, weight: Tensor) -> Tensor:
+        """Fused images, ``(B, N, 1, H, W)``, of weight maps ``(B, N, H, W)``."""
+        num = weight.shape[1]
+        ir, vis = (queries[key].repeat_interleave(num, dim=0) for key in ('ir', 'vis'))
+        return blend_pyramids(ir, vis, weight.flatten(0, 1)[:, None], network.levels).unflatten(0, (-1, num))
 
     def _answer(self, own: Tensor, cells: Tensor) -> Answers:
         """The whole maps of drawn cells: the network's map and the interpolated difference of the means."""
