@@ -59,7 +59,9 @@ class PartsOptimConstructor:
         wrappers = {}
         for name, cfg in self.parts.items():
             if not hasattr(model, name):
-                raise AttributeError(f'optim_wrapper names the part {name!r}, which {type(model).__name__} does not have')
+                raise AttributeError(
+                    f'optim_wrapper names the part {name!r}, which {type(model).__name__} does not have'
+                )
             part = getattr(model, name)
             if part is not None:
                 kind = self.kind or cfg.get('type', 'OptimWrapper')

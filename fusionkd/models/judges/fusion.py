@@ -20,8 +20,9 @@ VERSUS = ('teacher', 'best_teacher', 'median')
 class FusionJudge(Judge):
     """A fused image is good if its full-reference quality is above that of its teachers or of its group (not from the paper).
 
-    Quality is ``(VIF + 1.5 Qabf + SSIM) / 3``, each summed over both sources as usual, in the fast form of :class:`QualityLoss`:
-    float32, every second window, no contrast counted beyond the source's, so that it cannot be raised by inventing contrast.
+    Quality is ``(VIF + 1.5 Qabf + SSIM) / 3``, each summed over both sources as usual, in the fast form of
+    :class:`QualityLoss`: float32, every second window, no contrast counted beyond the source's, so that it cannot be raised
+    by inventing contrast.
 
     Args:
         versus: ``'median'`` of the group (default), ``'teacher'``, the mean of the teachers, or ``'best_teacher'``.
@@ -36,9 +37,8 @@ class FusionJudge(Judge):
         self.weights = dict(weights or dict(vif_sum=1 / 3, qabf=1 / 2, ssim=2 / 3))
         unknown = sorted(set(self.weights) - set(QualityParts._fields))
         if versus not in VERSUS or unknown:
-            raise ValueError(
-                f'versus={versus!r}; known: {", ".join(VERSUS)}. Unknown parts: {unknown}; known: {", ".join(QualityParts._fields)}'
-            )
+            parts = ', '.join(QualityParts._fields)
+            raise ValueError(f'versus={versus!r}; known: {", ".join(VERSUS)}. Unknown parts: {unknown}; known: {parts}')
         self.versus = versus
         self.margin = margin
 
