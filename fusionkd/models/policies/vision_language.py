@@ -220,7 +220,9 @@ class RecordedTeacher(Responder):
             ValueError: a sample has no response.
         """
         if data_samples is None or any(not sample.get('response') for sample in data_samples):
-            raise ValueError(f'{self.name} gives what was written down, but a sample has no response: add it to the list')
+            raise ValueError(
+                f'{self.name} gives what was written down, but a sample has no response: add it to the list'
+            )
         return [num * [sample.response] for sample in data_samples]
 
 
