@@ -1,5 +1,5 @@
-# The baseline of rl_distill_msrs.py: its teacher and the parts of its loss at a fixed strength, the middle of the agent's bounds
-# or the loss's own, its hard samples at any strength, each as likely as another.
+# The baseline of rl_distill_msrs.py: its teacher and the parts of its loss at a fixed strength, its hard samples at any
+# strength, each as likely as another.
 _base_ = 'rl_distill_msrs.py'
 
 model = dict(

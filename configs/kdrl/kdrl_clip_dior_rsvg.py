@@ -52,7 +52,7 @@ custom_hooks = [
         type='StageHook',
         stages=[
             dict(name='distil', until={{_base_.second}}, weights=dict(confidence=0.0, alignment=0.0)),
-            dict(name='reinforce', weights=dict(features=0.0)),
+            dict(name='reinforce'),
         ],
     ),
     dict(type='FadeHook', term='task', begin={{_base_.second}}, floor=0.1),

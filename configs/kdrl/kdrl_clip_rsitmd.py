@@ -14,10 +14,15 @@ train_images = dict(
     data_root=data_root,
     ann_file='dataset_RSITMD.json',
     split='train',
+    splits=dict(
+        train=0.9, val=0.1
+    ),  # the list has no validation images; those of its test split are for reporting only
+    part='train',
     source=source,
     pipeline=eval_pipeline,
 )
-test_images = dict(train_images, split='test', test_mode=True)
+val_images = dict(train_images, part='val', test_mode=True)
+test_images = dict(train_images, split='test', part='all', test_mode=True)
 model = dict(
     student=dict(head=dict(type='RetrievalHead')),
     teacher=dict(head=dict(type='RetrievalHead')),
@@ -44,9 +49,9 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=32, num_workers=2, sampler=dict(type='DefaultSampler', shuffle=False), dataset=test_images
+    batch_size=32, num_workers=2, sampler=dict(type='DefaultSampler', shuffle=False), dataset=val_images
 )
-test_dataloader = val_dataloader
+test_dataloader = dict(val_dataloader, dataset=test_images)
 val_evaluator = dict(type='RetrievalMetric')
 test_evaluator = dict(type='RetrievalMetric')
 custom_hooks = [
@@ -55,7 +60,7 @@ custom_hooks = [
         type='StageHook',
         stages=[
             dict(name='distil', until={{_base_.second}}, weights=dict(confidence=0.0, alignment=0.0)),
-            dict(name='reinforce', weights=dict(logits=0.0, features=0.0)),
+            dict(name='reinforce'),
         ],
     ),
     dict(type='FadeHook', term='task', begin={{_base_.second}}, floor=0.1),

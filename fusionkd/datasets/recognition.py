@@ -59,6 +59,34 @@ class RecognitionDataset(BaseDataset):
         )
 
 
+def check_splits(splits: Mapping[str, float] | None, part: str) -> dict[str, float]:
+    """Shares by name, if they are shares and ``part`` is one of them or ``'all'``.
+
+    Raises:
+        ValueError: they are not.
+    """
+    known = ('all', *(splits or ()))
+    if part not in known:
+        raise ValueError(f'part={part!r}; known: {", ".join(known)}')
+    if splits and (min(splits.values()) <= 0 or sum(splits.values()) > 1 + 1e-9):
+        raise ValueError(f'splits must be positive shares that sum to 1 at most, got {dict(splits)}')
+    return dict(splits or {})
+
+
+def take_part(items: list, splits: Mapping[str, float], part: str, rng: np.random.Generator) -> list:
+    """The items that a part of ``splits`` draws, in their order."""
+    order = rng.permutation(len(items))
+    if part == 'all':
+        return items
+    begin = 0.0
+    for name, share in splits.items():
+        if name == part:
+            rows = order[round(begin * len(items)) : round((begin + share) * len(items))]
+            return [items[i] for i in sorted(rows)]
+        begin += share
+    return []
+
+
 @DATASETS.register_module()
 class ClassFolders(RecognitionDataset):
     """One folder of images for each class: AID, NWPU-RESISC45, RSSCN7, EuroSAT.
@@ -95,13 +123,8 @@ class ClassFolders(RecognitionDataset):
         seed: int = 0,
         **options,
     ):
-        known = ('all', *(splits or ()))
-        if part not in known:
-            raise ValueError(f'part={part!r}; known: {", ".join(known)}')
-        if splits and (min(splits.values()) <= 0 or sum(splits.values()) > 1 + 1e-9):
-            raise ValueError(f'splits must be positive shares that sum to 1 at most, got {dict(splits)}')
         self.classes = list(classes) if classes else None
-        self.splits = dict(splits or {})
+        self.splits = check_splits(splits, part)
         self.part = part
         self.seed = seed
         super().__init__(data_root, data_prefix or dict(image=''), **options)
@@ -125,24 +148,12 @@ class ClassFolders(RecognitionDataset):
                 raise ValueError(
                     f'class {class_name!r} is empty: no image ({", ".join(IMAGE_SUFFIXES)}) in {root / class_name}'
                 )
-            for path in self._mine(paths, rng):
+            for path in take_part(paths, self.splits, self.part, rng):
                 names = dict(name=f'{class_name}/{path.stem}', set_name=self.name, class_name=class_name)
                 data.append(dict(image_path=str(path), label=label, **names))
         if not data:
             raise ValueError(f'part {self.part!r} of {root} is empty: {self.splits} of so few images')
         return data
-
-    def _mine(self, paths: list[Path], rng: np.random.Generator) -> list[Path]:
-        order = rng.permutation(len(paths))
-        if self.part == 'all':
-            return paths
-        begin = 0.0
-        for part, share in self.splits.items():
-            if part == self.part:
-                rows = order[round(begin * len(paths)) : round((begin + share) * len(paths))]
-                return [paths[i] for i in sorted(rows)]
-            begin += share
-        return []
 
 
 @DATASETS.register_module()
@@ -156,6 +167,10 @@ class CaptionList(RecognitionDataset):
         ann_file: the JSON file below the root, such as ``'dataset_RSITMD.json'``.
         data_prefix: ``image``, the folder of the images. Default ``dict(image='images')``.
         split: which images, by their ``split``; ``'all'`` for every one. Default ``'train'``.
+        splits: shares of these, such as ``dict(train=0.9, val=0.1)``, for a validation set that the list does not have.
+            Images are shuffled by ``seed``. Default none.
+        part: one of ``splits``, or ``'all'``. Default ``'all'``.
+        seed: of the shares. Default 0.
         options: of :class:`RecognitionDataset`.
 
     Items: ``image_path``, ``captions`` (one or more), ``name``, ``set_name``.
@@ -173,9 +188,15 @@ class CaptionList(RecognitionDataset):
         ann_file: str,
         data_prefix: Mapping[str, str] | None = None,
         split: str = 'train',
+        splits: Mapping[str, float] | None = None,
+        part: str = 'all',
+        seed: int = 0,
         **options,
     ):
         self.split = split
+        self.splits = check_splits(splits, part)
+        self.part = part
+        self.seed = seed
         super().__init__(data_root, data_prefix or dict(image='images'), ann_file=ann_file, **options)
 
     def load_data_list(self) -> list[dict]:
@@ -193,7 +214,7 @@ class CaptionList(RecognitionDataset):
         if not data:
             splits = sorted({str(entry['split']) for entry in entries})
             raise ValueError(f'{path} has no image of the split {self.split!r}; it has: {", ".join(splits) or "none"}')
-        return data
+        return take_part(data, self.splits, self.part, np.random.default_rng(self.seed))
 
     def _wanted(self, path: Path, i: int, entry: object) -> bool:
         missing = [k for k in ('filename', 'split', 'sentences') if not isinstance(entry, dict) or k not in entry]

@@ -275,7 +275,9 @@ class AgentScheduler:
         if unknown:
             known = ', '.join(offered) or "none; give a term weight='agent'"
             raise ValueError(f'actions names {unknown}, which nothing leaves to an agent; there are: {known}')
-        wanted = {name: wanted[name] for name in offered if name in wanted}  # a config that was dumped has another order
+        wanted = {
+            name: wanted[name] for name in offered if name in wanted
+        }  # a config that was dumped has another order
         return ActionSpace(bounded(offered, wanted), smoothing=self.smoothing)
 
     def _pay(self, reward: float, vector: np.ndarray, done: bool) -> dict[str, float]:

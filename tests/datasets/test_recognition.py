@@ -72,6 +72,18 @@ def test_captions(folders):
     assert len(CaptionList(str(folders), path.name, dict(image=''), split='all')) == 30
 
 
+def test_a_caption_list_without_validation_images_gives_some_of_its_training_images(folders):
+    path, splits = write_captions(folders), dict(train=0.8, val=0.2)
+    parts = {}
+    for part in ('train', 'val', 'all'):
+        dataset = CaptionList(str(folders), path.name, dict(image=''), splits=splits, part=part)
+        parts[part] = {dataset.get_data_info(i)['name'] for i in range(len(dataset))}
+    assert len(parts['val']) == 3 and parts['train'] | parts['val'] == parts['all']
+    assert not parts['train'] & parts['val']
+    with pytest.raises(ValueError, match="part='test'; known: all, train, val"):
+        CaptionList(str(folders), path.name, dict(image=''), splits=splits, part='test')
+
+
 @pytest.mark.parametrize(
     ('content', 'message'),
     [
