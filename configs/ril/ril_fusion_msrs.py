@@ -81,6 +81,7 @@ arms = {
             optimizer=dict(type='AdamW', lr=3e-5, weight_decay=1e-4),
             clip_grad=dict(max_norm=1.0),
         ),
+        'custom_hooks': [dict(type='FreezeNormHook', begin=0.0)],  # as in the other arms
     },
     'Dr.GRPO': {'model.teachers': [], 'model.discriminator': None, 'model.num': 8},
     'Dr.GRPO with teachers': {'model.discriminator': None},
