@@ -1,11 +1,13 @@
 # What an agent is worth on MSRS: a student of 8.7 thousand parameters under fusionkd-teacher, trained in half a minute by
 # learning agents and by the schedules they must beat. The recipe below is the arm `ppo`; the others change it.
 #   python tools/study.py configs/study/agents_msrs.py --data-root data/MSRS --set MSRS=data/MSRS/test --set TNO=data/TNO
-# Policies of the pretrained arms, into work_dirs/policy_ppo and work_dirs/policy_pgpe:
+# Policies of the pretrained arms, into work_dirs/policy_ppo, policy_pgpe and policy_middle:
 #   python tools/train_agent.py configs/study/agents_msrs.py --arm ppo --episodes 24 --batch 4 --out work_dirs/policy_ppo \
 #       --cfg-options custom_hooks.1.agent.gamma=0.99
-#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe --episodes 32 --batch 8 --out work_dirs/policy_pgpe \
+#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe --episodes 24 --batch 8 --out work_dirs/policy_pgpe \
 #       --cfg-options custom_hooks.1.agent.hold=None custom_hooks.1.agent.population=8
+#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe_middle --episodes 24 --batch 8 \
+#       --out work_dirs/policy_middle
 # Not from a paper: all of it; see docs/agents.md.
 _base_ = ['../swift_minute_msrs.py']
 
@@ -175,3 +177,25 @@ arms.update(
         for share in (0.0, 0.25)
     }
 )
+# The same with every weight of a part in the middle of its bounds at first: at a bound, where SSIM begins otherwise, the
+# squashing of an agent's numbers is flat, and nothing is learnt.
+middle = {
+    '_delete_': True,
+    **controls,
+    'quality_vif': (0.0, 3.6, 1.8),
+    'quality_ssim': (0.0, 2.0, 1.0),
+    'quality_scd': (0.0, 2.0, 1.0),
+}
+arms.update(
+    {
+        'middle': {'custom_hooks.1.agent': dict(type='FixedAgent'), 'custom_hooks.1.actions': middle},
+        'pgpe_middle': {**pgpe, 'custom_hooks.1.actions': middle},
+        'pgpe_middle_frozen': {
+            **pgpe,
+            'custom_hooks.1.actions': middle,
+            'custom_hooks.1.agent.init_from': 'work_dirs/policy_middle/policy.pth',
+            'custom_hooks.1.agent.frozen': True,
+        },
+    }
+)
+del middle
