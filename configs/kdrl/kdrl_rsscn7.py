@@ -6,7 +6,7 @@
 # student is CLIP ViT-B/32, see the other recipes.
 #
 # Train the teacher first: python tools/train.py configs/kdrl/kdrl_rsscn7_teacher.py
-# The table of README.md: python tools/kdrl_study.py configs/kdrl/kdrl_rsscn7.py
+# The table of README.md: python tools/compare.py configs/kdrl/kdrl_rsscn7.py
 _base_ = ['_base_/rsscn7.py', '_base_/runtime.py']
 
 second = 0.6  # share of the training at which the second stage begins
@@ -52,7 +52,12 @@ train_cfg = dict(max_iters=1600, val_interval=400)
 param_scheduler = [dict(type='OneCycleLR', eta_max=3e-3, total_steps=1600, pct_start=0.2, by_epoch=False)]
 optim_wrapper = dict(optimizer=dict(weight_decay=0.05))
 
-# What tools/kdrl_study.py compares, all equally long: each arm's options replace the recipe's.
+# What tools/compare.py compares, all equally long: each arm's options replace the recipe's.
+study = dict(
+    first=['kdrl_rsscn7_teacher.py'],
+    beside='teacher: teacher',
+    columns=dict(top1=(100, 2), ece=(100, 2), nll=(1, 4)),
+)
 arms = {
     'scratch': {'custom_hooks': [], **{f'model.terms.{i}.weight': 0.0 for i in range(1, 5)}},
     'stage 1': {

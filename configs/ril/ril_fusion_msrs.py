@@ -8,7 +8,7 @@
 # Train the start and the second teacher first, or let the study do it:
 #   python tools/train.py configs/ril/ril_fusion_start.py
 #   python tools/train.py configs/ril/ril_fusion_teacher.py
-# The table of README.md: python tools/ril_study.py configs/ril/ril_fusion_msrs.py
+# The table of README.md: python tools/compare.py configs/ril/ril_fusion_msrs.py
 _base_ = ['ril_fusion_start.py']
 
 start = 'work_dirs/ril_fusion_start/student_best.pth'
@@ -56,7 +56,7 @@ optim_wrapper = dict(
 param_scheduler = []
 custom_hooks = [dict(type='CollapseHook'), dict(type='SampleSheetHook')]
 
-# What tools/ril_study.py compares, all from the same start and with equally many updates of the student.
+# What tools/compare.py compares, all from the same start and with equally many updates of the student.
 study = dict(
     first=['ril_fusion_start.py', 'ril_fusion_teacher.py'],
     updates=300,  # of the student

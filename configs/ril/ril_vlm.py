@@ -56,7 +56,7 @@ optim_wrapper = dict(
 param_scheduler = []
 custom_hooks = [dict(type='CollapseHook'), dict(type='SampleSheetHook')]
 
-# What tools/ril_study.py compares, all from the same start and with equally many updates of the student.
+# What tools/compare.py compares, all from the same start and with equally many updates of the student.
 study = dict(
     first=['ril_vlm_teacher.py', 'ril_vlm_start.py'],
     updates=100,

@@ -115,7 +115,7 @@ def test_both_stages_do_what_they_say(data, tmp_path):
 
 def test_the_study_in_miniature(data, tmp_path):
     """Two arms and one seed, run as a user runs them; the second call finds everything done."""
-    weights = tmp_path / 'teacher/student_best.pth'
+    weights = tmp_path / 'work_dirs/teacher/student_best.pth'
     channels = 'model.student.options.channels=(8,8,8,8)'
     options = ['train_cfg.max_iters=2', 'train_dataloader.batch_size=4', 'custom_hooks.0.k=2']
     options += ['model.student.num_classes=3', 'model.teacher.num_classes=3', channels]
@@ -127,14 +127,16 @@ def test_the_study_in_miniature(data, tmp_path):
         'train_dataloader = dict(batch_size=4)\n'
         'train_cfg = dict(max_iters=1, val_interval=1)\n'
     )
-    command = [sys.executable, str(REPO / 'tools/kdrl_study.py'), str(FOLDER / 'kdrl_rsscn7.py'), '--seeds', '0']
-    command += ['--arms', 'scratch,stage 1 + 2', '--data-root', str(data / 'classes'), '--teacher', str(teacher)]
+    recipe = tmp_path / 'recipe.py'
+    recipe.write_text(f"_base_ = ['{FOLDER}/kdrl_rsscn7.py']\nstudy = dict(first=['teacher.py'])\n")
+    command = [sys.executable, str(REPO / 'tools/compare.py'), str(recipe), '--seeds', '0']
+    command += ['--arms', 'scratch,stage 1 + 2', '--data-root', str(data / 'classes')]
     command += ['--out', 'study', '--cfg-options', *options]
     first, second = (
         subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False) for _ in range(2)
     )
     assert first.returncode == 0, first.stdout[-2000:] + first.stderr[-2000:]
-    assert 'training the teacher first' in first.stdout and '3 of 3 runs to do' in first.stdout
+    assert 'training teacher.py first' in first.stdout and '3 of 3 runs to do' in first.stdout
     assert second.returncode == 0 and '0 of 3 runs to do' in second.stdout
     table = (tmp_path / 'study/table.md').read_text()
     assert all(f'| {arm} | 1 |' in table for arm in ('teacher: teacher', 'scratch', 'stage 1 + 2'))

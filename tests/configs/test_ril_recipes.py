@@ -159,7 +159,7 @@ def test_the_study_in_miniature(scene_folder, tmp_path):
             'test_dataloader = test_evaluator = test_cfg = None\n'
         )
     (tmp_path / 'ril_fusion_msrs.py').write_text(f"_base_ = ['{FOLDER}/ril_fusion_msrs.py']\n")
-    command = [sys.executable, str(REPO / 'tools/ril_study.py'), 'ril_fusion_msrs.py', '--data-root', str(scene_folder)]
+    command = [sys.executable, str(REPO / 'tools/compare.py'), 'ril_fusion_msrs.py', '--data-root', str(scene_folder)]
     command += ['--seeds', '0', '--arms', 'Dr.GRPO,RIL', '--out', 'study', '--cfg-options', *lines]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]

@@ -1,13 +1,14 @@
-"""Train the arms of a RIL recipe with several seeds and compare what comes out, in one table.
+"""Train the arms of a recipe with several seeds and compare what comes out, in one table.
 
-  python tools/ril_study.py configs/ril/ril_fusion_msrs.py --data-root data/MSRS
+  python tools/compare.py configs/kdrl/kdrl_rsscn7.py --data-root data/RSSCN7
+  python tools/compare.py configs/ril/ril_fusion_msrs.py --data-root data/MSRS
 
 The recipe says in `arms` what is compared, and in `study` what is trained before (`first`, recipes beside it, unless their
-students are there), which numbers the table has (`columns`, with factor and digits; the first one decides), weights of a
-column `mean`, and `updates` of the student, equal for all arms, where their lengths should differ by what a discriminator
-costs. The student as the recipe begins with it is the row `start`. Every finished run is a folder with run.json and the
-student; the same command goes on where it was stopped. At the end, and when it is interrupted, it writes table.md and
-table.json.
+students are there), what is scored without training (`beside`: `start`, the student as the recipe begins with it and the
+default, or `teacher: NAME`), which numbers the table has (`columns`, factor and digits; the first one decides), weights of
+a column `mean`, and `updates` of the student, equal for all arms, where their lengths should differ by what a discriminator
+costs. Every finished run is a folder with run.json and the student; the same command goes on where it was stopped. At the
+end, and when it is interrupted, it writes table.md and table.json. Agents are compared by study.py.
 """
 
 import argparse
@@ -27,8 +28,8 @@ from fusionkd.engine.config import load_config
 from fusionkd.engine.pool import run_tasks
 from fusionkd.engine.recognition_study import START, RecognitionPlan, summarise
 from fusionkd.engine.records import digest, write_json
-from fusionkd.engine.study import StudyTask
-from fusionkd.evaluation.significance import compare_pairs
+from fusionkd.engine.study import TEACHER, StudyTask
+from fusionkd.evaluation.significance import PairedTest, compare_pairs
 from fusionkd.fileio import atomic_path
 
 MEAN = 'mean'
@@ -37,7 +38,7 @@ MEAN = 'mean'
 def parse_args() -> argparse.Namespace:
     """Options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', type=Path, help='recipe with arms, such as configs/ril/ril_fusion_msrs.py')
+    parser.add_argument('config', type=Path, help='recipe with arms, such as configs/kdrl/kdrl_rsscn7.py')
     parser.add_argument('--arms', type=lambda text: text.split(','), metavar='A,B', help="default all of the config's")
     parser.add_argument('--seeds', type=lambda text: [int(x) for x in text.split(',')], default=[0, 1, 2])
     parser.add_argument('--data-root', help='replaces the root of every data set in the recipes')
@@ -88,9 +89,10 @@ def run_study(args: argparse.Namespace) -> tuple[RecognitionPlan, dict[str, dict
     if path.is_file() and json.loads(path.read_text(encoding='utf-8')) != header:
         raise ValueError(f'{args.out} holds another study than {header}; give another --out')
     write_json(path, header)
-    tasks = [StudyTask(START, 0)]
+    beside = study.get('beside', START)
+    tasks = [StudyTask(beside, 0)]
     tasks += [StudyTask(arm, seed, options) for seed in args.seeds for arm, options in wanted.items()]
-    outcomes: dict[str, dict[int, dict]] = {arm: {} for arm in (START, *wanted)}
+    outcomes: dict[str, dict[int, dict]] = {arm: {} for arm in (beside, *wanted)}
     left = []
     for task in tasks:
         found = args.out / task.folder / 'run.json'
@@ -130,20 +132,29 @@ def to_markdown(columns: Mapping[str, tuple], length: str, outcomes: Mapping[str
         lines.append(f'| {arm} | {len(runs)} | {" | ".join(cells)} | {cost} |')
     lines += ['', f'{length} a run; mean ± standard error over the seeds.', '']
     ruling = next(iter(columns))
-    lines += [f'| difference of {ruling} | mean ± s.e. | p (t) | seeds above |', '|---|---:|---:|---:|']
-    for before, arm in itertools.combinations(done, 2):
+    lines += [f'| difference | {" | ".join(columns)} | p (t) of {ruling} | seeds above |']
+    lines += ['|---|' + '---:|' * (len(columns) + 2)]
+    trained = [arm for arm in done if not arm.startswith(TEACHER)]
+    for before, arm in itertools.combinations(trained, 2):
         seeds = sorted(done[arm] if before == START else set(done[before]) & set(done[arm]))
         if not seeds:
             continue
-        a, b = ([done[x][0 if x == START else s]['scores'][ruling] for s in seeds] for x in (arm, before))
-        test = compare_pairs(a, b)
-        above = sum(x > y for x, y in zip(a, b, strict=True))
-        factor, digits = columns[ruling]
-        error = '' if math.isnan(test.error) else f' ± {factor * test.error:.{digits}f}'
-        lines.append(
-            f'| {arm} - {before} | {factor * test.difference:+.{digits}f}{error} | {test.p_t:.3f} | {above} of {len(seeds)} |'
+        pairs = {
+            name: [[done[x][0 if x == START else s]['scores'][name] for s in seeds] for x in (arm, before)]
+            for name in columns
+        }
+        tests = {name: compare_pairs(*pair) for name, pair in pairs.items()}
+        cells = [_difference(test, *columns[name]) for name, test in tests.items()]
+        above = sum(
+            done[arm][s]['scores'][ruling] > done[before][0 if before == START else s]['scores'][ruling] for s in seeds
         )
+        lines.append(f'| {arm} - {before} | {" | ".join(cells)} | {tests[ruling].p_t:.3f} | {above} of {len(seeds)} |')
     return '\n'.join(lines) + '\n'
+
+
+def _difference(test: PairedTest, factor: float, digits: int) -> str:
+    error = '' if math.isnan(test.error) else f' ± {factor * test.error:.{digits}f}'
+    return f'{factor * test.difference:+.{digits}f}{error}'
 
 
 def _cell(values: list[float], factor: float, digits: int) -> str:
@@ -167,7 +178,7 @@ def main() -> int:
         temporary.write_text(text, encoding='utf-8')
     write_json(args.out / 'table.json', outcomes)
     print(f'\n{text}\nwritten to {args.out}')
-    return 0 if all(len(runs) >= len(args.seeds) for arm, runs in outcomes.items() if arm != START) else 1
+    return 0 if all(len(runs) >= len(args.seeds) for runs in list(outcomes.values())[1:]) else 1
 
 
 if __name__ == '__main__':
