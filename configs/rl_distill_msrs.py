@@ -13,7 +13,7 @@ _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/
 
 model = dict(
     type='FusionDistiller',
-    student=dict(type='SwiftFuser', width=32, depth=3, context_width=24, block='depthwise', stem=1),
+    student=dict(type='SwiftFuser', width=40, depth=3, context_width=24, block='depthwise', stem=1),
     teachers=[
         dict(
             type='SwiftFuser',
@@ -71,5 +71,5 @@ custom_hooks = [
     ),
     dict(type='StudentEMAHook'),
 ]
-train_cfg = dict(max_iters=1000, val_interval=500)
-param_scheduler = [dict(type='OneCycleLR', eta_max=6e-3, total_steps=1000, pct_start=0.15, by_epoch=False)]
+train_cfg = dict(max_iters=800, val_interval=400)
+param_scheduler = [dict(type='OneCycleLR', eta_max=1e-2, total_steps=800, pct_start=0.15, by_epoch=False)]

@@ -2,5 +2,5 @@
 _base_ = ['swift_fast_msrs.py']
 
 model = dict(student=dict(width=64, depth=4, context=3, context_width=64))
-optim_wrapper = dict(optimizer=dict(lr=4e-3))
-param_scheduler = [dict(type='OneCycleLR', eta_max=4e-3, total_steps=4000, pct_start=0.15, by_epoch=False)]
+optim_wrapper = dict(optimizer=dict(lr=7e-3))
+param_scheduler = [dict(type='OneCycleLR', eta_max=7e-3, total_steps=2000, pct_start=0.15, by_epoch=False)]

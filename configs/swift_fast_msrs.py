@@ -19,5 +19,5 @@ model = dict(
         dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight=10.0, share=0.5),
     ],
 )
-train_cfg = dict(max_iters=4000, val_interval=4000)
-param_scheduler = [dict(type='OneCycleLR', eta_max=6e-3, total_steps=4000, pct_start=0.15, by_epoch=False)]
+train_cfg = dict(max_iters=2000, val_interval=2000)
+param_scheduler = [dict(type='OneCycleLR', eta_max=1e-2, total_steps=2000, pct_start=0.15, by_epoch=False)]

@@ -37,7 +37,7 @@ def load_config(path: str | Path, options: dict | None = None, data_root: str | 
     config = Config.fromfile(path)
     if options:
         planned = config.train_cfg.get('max_iters') if 'train_cfg' in config else None
-        config.merge_from_dict(options)
+        config.merge_from_dict(copy.deepcopy(options))  # which takes `_delete_` out of what it is given
         _fit_schedule(config, planned)
     if data_root is not None:
         for dataset in _datasets(list(config.values())):

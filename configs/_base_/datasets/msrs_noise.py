@@ -3,7 +3,7 @@
 _base_ = ['msrs.py']
 
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=8,
     dataset=dict(
         pipeline=[
             dict(type='LoadImagePair', cache_mb=2048),
