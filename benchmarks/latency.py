@@ -48,7 +48,7 @@ from fusionkd.registry import MODELS
 STUDENTS = ('fusionkd-fast', 'fusionkd-base', 'fusionkd-best', 'fusionkd-teacher')
 FUSERS = {
     **{name: zoo.card(name)['fuser'] for name in STUDENTS if name in zoo.names()},
-    'SwiftFuser': dict(type='SwiftFuser', width=32, depth=3, context_width=24, block='depthwise', stem=1),
+    'SwiftFuser': dict(type='SwiftFuser', width=40, depth=3, context_width=24, block='depthwise', stem=1),
     'SeAFusion': dict(type='SeAFusion'),
     'LD-Lite': dict(type='LDLite'),
     'U-Net, HybridFusion': dict(type='WeightMapFuser', backbone=dict(type='UNet', width=64)),

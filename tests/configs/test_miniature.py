@@ -8,7 +8,7 @@ from fusionkd.engine.config import build_runner, load_config
 from fusionkd.evaluation import Scorer
 from fusionkd.ops import luma
 
-ITERATIONS = 150
+ITERATIONS = 250
 
 
 def test_a_miniature_of_the_student_rises_above_maximum(tmp_path):
@@ -21,7 +21,7 @@ _base_ = ['{REPO}/configs/_base_/datasets/synthetic.py', '{REPO}/configs/_base_/
 model = dict(type='FusionDistiller', student=dict(type='SwiftFuser', width=16, stem=1),
              terms={recipe.model.to_dict()['terms']})
 train_cfg = dict(max_iters={ITERATIONS}, val_interval=10 * {ITERATIONS})
-param_scheduler = [dict(type='OneCycleLR', eta_max=6e-3, total_steps={ITERATIONS}, pct_start=0.15, by_epoch=False)]
+param_scheduler = [dict(type='OneCycleLR', eta_max=1e-2, total_steps={ITERATIONS}, pct_start=0.15, by_epoch=False)]
 """
     )
     config = load_config(path, {'train_dataloader.dataset.num': 32, 'visualizer.vis_backends': []})
@@ -35,7 +35,7 @@ param_scheduler = [dict(type='OneCycleLR', eta_max=6e-3, total_steps={ITERATIONS
     scorer = Scorer(ir, vis)
     with torch.no_grad():
         student, maximum = scorer(runner.model.student.eval().fuse(ir, vis)), scorer(torch.maximum(ir, vis))
-    assert student['score'] > maximum['score'] + 0.005
+    assert student['score'] > maximum['score'] + 0.015
     assert student['scd'] > maximum['scd']
     assert student['vif'] > maximum['vif']
     assert student['target'] > maximum['target']

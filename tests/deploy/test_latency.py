@@ -17,7 +17,7 @@ def test_quick_run(tmp_path):
     cells = {(c['method'], c['backend']): c for c in data['cells'] if c['threads']}
     for key in ('onnxruntime', 'int8', 'OnnxFuser', 'channels-last'):
         cell = cells['SwiftFuser', key]
-        assert 0 < cell['p10'] <= cell['median'] <= cell['p90'] <= cell['p99'] and cell['parameters'] == 23329
+        assert 0 < cell['p10'] <= cell['median'] <= cell['p90'] <= cell['p99'] and cell['parameters'] == 28665
     assert ('maximum', 'numpy') in cells and ('Laplacian maximum', 'opencv') in cells
     assert [row['precision'] for row in data['start']] == ['float32', 'int8']
     assert all(row['peak_mb'] < 150 for row in data['start'])
