@@ -1,5 +1,5 @@
 # fusionkd-best: the largest student, for a camera with time to spare.
-_base_ = ['swift_fast_msrs.py']
+_base_ = ['swift_base_msrs.py']
 
 model = dict(student=dict(width=64, depth=4, context=3, context_width=64))
 optim_wrapper = dict(optimizer=dict(lr=7e-3))

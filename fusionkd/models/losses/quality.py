@@ -60,7 +60,7 @@ class QualityLoss(nn.Module):
         vif: weight of the harmonic VIF. Default 0.9.
         vif_sum: weight of the summed VIF. Default 1.2.
         qabf: Default 2.5.
-        ssim: Default 0: networks trained without it have the same SSIM, and it costs a fifth of the loss.
+        ssim: Default 0: networks trained without it have nearly the same SSIM, and it costs a fifth of the loss.
         scd: Default 0.5.
         nabf: Default 4.
         target: Default 3.5.
