@@ -63,7 +63,7 @@ def test_testing_prints_the_same_numbers(trained, scene_folder, which):
 def test_several_test_sets_are_one_row_each(trained, scene_folder):
     cwd, work, _ = trained
     sets = ['--test-set', f'first={scene_folder}/test', f'second={scene_folder}/train', '--work-dir', 'sets']
-    out = tool('test.py', REPO / 'configs/rl_distill_demo.py', work / 'student_best.pth', *sets, cwd=cwd)
+    out = tool('test.py', REPO / 'configs/rl_distill_msrs.py', work / 'student_best.pth', *sets, cwd=cwd)
     rows = json.loads((cwd / 'sets/results.json').read_text())['rows']
     assert [(r['set'], r['images']) for r in rows if r['method'] == 'student'] == [('first', 3), ('second', 12)]
     assert 'second' in out
