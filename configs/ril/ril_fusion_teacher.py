@@ -22,6 +22,6 @@ model = dict(
     ],
 )
 train_dataloader = dict(batch_size=4)
-train_cfg = dict(max_iters=200, val_interval=200)
-param_scheduler = [dict(type='OneCycleLR', eta_max=1e-3, total_steps=200, pct_start=0.05, by_epoch=False)]
+train_cfg = dict(max_iters=300, val_interval=300)
+param_scheduler = [dict(type='OneCycleLR', eta_max=3e-4, total_steps=300, pct_start=0.05, by_epoch=False)]
 custom_hooks = [dict(type='FreezeNormHook', begin=0.0)]

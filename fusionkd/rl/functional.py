@@ -118,7 +118,8 @@ def group_policy_loss(
         old_log_prob: the same shape, under the policy as it was when the answers were drawn (paper D also uses it for
             answers of teachers).
         reference_log_prob: the same shape, under the fixed starting point.
-        rewards: ``(..., G)``.
+        rewards: ``(..., G)``, or ``(..., G, T)``, one for every part, as in GRPO with process rewards (Shao et al., 2024; not
+            from paper D). Parts of a map have no order, so that each is compared with the same part of the others only.
         mask: ``(..., G, T)``, 1 for parts and 0 for padding, where anything finite may stand. Default all 1.
         length: the largest number of parts an answer can have. Default T.
         clip: eps. Default 0.2 (paper D).
@@ -133,17 +134,23 @@ def group_policy_loss(
     Raises:
         ValueError: shapes that do not fit.
     """
-    if log_prob.ndim < 2 or log_prob.shape[:-1] != rewards.shape:
+    if log_prob.ndim < 2 or rewards.shape not in (log_prob.shape[:-1], log_prob.shape):
         raise ValueError(
-            f'log_prob must be (..., G, T) for rewards (..., G), got {tuple(log_prob.shape)} and {tuple(rewards.shape)}'
+            'log_prob must be (..., G, T) for rewards (..., G), or (..., G, T) where every part is paid, '
+            f'got {tuple(log_prob.shape)} and {tuple(rewards.shape)}'
         )
     mask = torch.ones_like(log_prob) if mask is None else mask.to(log_prob.dtype)
-    advantages = group_relative_advantages(rewards)[..., None].detach()
+    if rewards.shape == log_prob.shape:
+        # The mean of a part is over the answers that have it.
+        baseline = (rewards * mask).sum(-2, keepdim=True) / mask.sum(-2, keepdim=True).clamp(min=1)
+        advantages = (rewards - baseline).detach()
+    else:
+        advantages = group_relative_advantages(rewards)[..., None].detach()
     ratio = (log_prob - old_log_prob).exp()
     if divergence is None:
         divergence = estimate_kl(log_prob, reference_log_prob)
     each = beta * divergence - torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages)
-    loss = (each * mask).sum() / (rewards.numel() * (length or log_prob.shape[-1]))
+    loss = (each * mask).sum() / (log_prob[..., 0].numel() * (length or log_prob.shape[-1]))
     with torch.no_grad():
         parts = dict(
             approx_kl=estimate_kl(old_log_prob, log_prob),

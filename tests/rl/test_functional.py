@@ -171,8 +171,27 @@ def test_padding_and_length_of_the_group_loss():
     longer, same = group_policy_loss(*padded, rewards, torch.cat([mask, torch.zeros(3, 4, 3)], -1), length=5)
     assert longer.item() == pytest.approx(loss.item()) and same == pytest.approx(stats)
     assert group_policy_loss(log_prob, old, reference, rewards, mask, length=10)[0].item() == pytest.approx(loss / 2)
-    with pytest.raises(ValueError, match=r'\(3, 4\) and \(3, 4\)'):
-        group_policy_loss(log_prob[..., 0], old[..., 0], reference[..., 0], rewards)
+    with pytest.raises(ValueError, match=r'\(3, 4, 5\) and \(3, 4, 4\)'):
+        group_policy_loss(log_prob, old, reference, torch.zeros(3, 4, 4))
+
+
+def test_every_part_of_the_group_loss_can_be_paid():
+    log_prob, old, reference, _, mask = random_tokens(3)
+    rewards = torch.randint(0, 3, log_prob.shape, generator=torch.Generator().manual_seed(0)).double()
+    loss, _ = group_policy_loss(log_prob, old, reference, rewards, mask, length=7, beta=0.0)
+    total = 0.0
+    for q, i, t in mask.nonzero().tolist():
+        there = [j for j in range(4) if mask[q, j, t]]  # answers that have this part
+        advantage = rewards[q, i, t] - sum(rewards[q, j, t] for j in there) / len(there)
+        ratio = (log_prob[q, i, t] - old[q, i, t]).exp()
+        total -= min(ratio * advantage, ratio.clamp(0.8, 1.2) * advantage) / (12 * 7)
+    assert loss.item() == pytest.approx(float(total))
+
+
+def test_a_reward_for_all_parts_is_the_reward_of_the_answer():
+    log_prob, old, reference, rewards, _ = random_tokens(4)
+    whole = group_policy_loss(log_prob, old, reference, rewards)
+    assert group_policy_loss(log_prob, old, reference, rewards[..., None].expand_as(log_prob))[0] == whole[0]
 
 
 def test_an_exact_divergence_takes_the_place_of_the_estimate():

@@ -27,7 +27,7 @@ from .information import (
 from .levels import check_size, to_levels
 from .nabf import nabf, nabf_part, nabf_weights
 from .perceptual import qcb, qcv
-from .qabf import qabf, qabf_part, qabf_weight
+from .qabf import qabf, qabf_map, qabf_part, qabf_weight
 from .ssim import (
     MS_SSIM_SMALLEST,
     SsimForm,

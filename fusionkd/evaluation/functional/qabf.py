@@ -55,15 +55,24 @@ def qabf(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float) -> Tensor:
 
 def qabf_part(edges: Comparison) -> Tensor:
     """Preserved edge strength of each source in a part of the image: ``(N, S)``."""
-    gain, slope, midpoint = _STRENGTH
+    return sum_pixels(_kept(edges)) * (_STRENGTH[0] * _ORIENTATION[0])
+
+
+def qabf_map(edges: Comparison) -> Tensor:
+    """The same of every pixel, ``(N, S, ...)``."""
+    return _kept(edges) * (_STRENGTH[0] * _ORIENTATION[0])
+
+
+def _kept(edges: Comparison) -> Tensor:
+    """Preserved edge strength without the two gains, pixel by pixel."""
+    _, slope, midpoint = _STRENGTH
     # The quirk: rounded down, the ratio is 1 for equal strengths and else 0. From a strength of 4 on nothing changes.
     ratio = torch.addcmul(edges.ratio, edges.ratio.floor(), edges.fused_strength.clamp_max(4) - 1)
     kept = sigmoid(ratio, slope, midpoint)
-    gain_o, slope, midpoint = _ORIENTATION
+    _, slope, midpoint = _ORIENTATION
     kept_o = sigmoid(edges.turn, -slope * 2 / math.pi, (1 - midpoint) * math.pi / 2)
     kept = torch.mul(kept, kept_o, out=into(kept))
-    kept = torch.mul(kept, edges.strength, out=into(kept))
-    return sum_pixels(kept) * (gain * gain_o)
+    return torch.mul(kept, edges.strength, out=into(kept))
 
 
 def qabf_weight(sources: Edges) -> Tensor:

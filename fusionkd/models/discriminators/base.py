@@ -27,6 +27,7 @@ class Discriminator(BaseModule):
             outputs: N for each.
 
         Returns:
-            ``(B, N)``; the sigmoid is D of paper D.
+            ``(B, N)``, or ``(B, N, T)``, one for each of the T parts of an answer (not from the paper); the sigmoid is D of
+            paper D.
         """
         raise NotImplementedError(f'{type(self).__name__} must implement forward(queries, outputs)')

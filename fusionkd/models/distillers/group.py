@@ -24,7 +24,8 @@ class Group:
         students: how many of the N are the student's.
         phase: what is updated next, ``'discriminator'`` or ``'student'``.
         updates: done in this phase.
-        rewards: by name ``(B, N)``; empty until the student's first update.
+        rewards: by name ``(B, N)``, or ``(B, N, T)`` where every part is paid for itself; empty until the student's first
+            update.
         old_log_prob: ``(B, N, T)`` under the student that drew the answers, or ``None`` until its first update.
         reference_log_prob: the same under the starting point.
     """
@@ -40,8 +41,25 @@ class Group:
 
     @property
     def total(self) -> Tensor:
-        """Sum of the rewards, ``(B, N)``."""
-        return sum(self.rewards.values())
+        """Sum of the rewards, ``(B, N)``, or ``(B, N, T)`` if one of them pays parts: all parts earn what an answer earns."""
+        values = list(self.rewards.values())
+        if any(value.ndim == 3 for value in values):
+            values = [value if value.ndim == 3 else value[..., None] for value in values]
+        return sum(values)
+
+    def check_parts(self, shape: torch.Size) -> Group:
+        """This group, if rewards of parts fit the parts ``(B, N, T)`` of the policy.
+
+        Raises:
+            ValueError: they do not.
+        """
+        for name, value in self.rewards.items():
+            if value.ndim == 3 and value.shape != shape:
+                raise ValueError(
+                    f'the reward {name!r} pays {value.shape[2]} parts of an answer, which has {shape[2]}: give '
+                    'discriminator, judge and policy one cell, or leave it out of the first two: they pay whole answers then'
+                )
+        return self
 
     def advance(self, mu: int) -> bool:
         """Count an update; whether it was the last one with this group."""

@@ -21,6 +21,7 @@ from fusionkd.registry import MODELS
 from fusionkd.rl.functional import group_policy_loss
 
 from .group import DISCRIMINATOR, STUDENT, Group
+from .rewards import find_rewards, reward_stats
 
 REFERENCE = 'reference'
 
@@ -31,10 +32,11 @@ class RILDistiller(WithFrozen, BaseModel):
 
     For a batch of queries the student draws ``num`` answers and every teacher gives ``teacher_num``. A discriminator learns
     for ``mu`` updates to tell them apart (student 1, teacher 0). Every answer then earns 1 where the discriminator takes it
-    for a teacher's, D < 0.5, and 1 where the judge says it is good. ``mu`` updates of the student by the loss of
-    :func:`group_policy_loss` follow, in which all answers count, the teachers' too. One iteration of the Runner is one
-    update; batches that arrive while a group is under work are passed over. The group, its phase and what it earned are in
-    the checkpoint, so that a run resumed between two updates goes on exactly.
+    for a teacher's, D < 0.5, and 1 where the judge says it is good. A discriminator or a judge that speaks of every part of
+    an answer (the cells of a map) pays every part for itself; what it pays to whole answers all their parts earn. ``mu``
+    updates of the student by the loss of :func:`group_policy_loss` follow, in which all answers count, the teachers' too.
+    One iteration of the Runner is one update; batches that arrive while a group is under work are passed over. The group,
+    its phase and what it earned are in the checkpoint, so that a run resumed between two updates goes on exactly.
 
     The student is in evaluation mode (dropout off, statistics of batch norm as they are): an answer must have the same
     probability as long as the weights are the same.
@@ -216,7 +218,9 @@ class RILDistiller(WithFrozen, BaseModel):
         owners += [name for name in self.teachers for _ in range(self.teacher_num)]
         titles = [
             [
-                ', '.join([owner, *(f'{name} {float(value[b, i]):.2g}' for name, value in group.rewards.items())])
+                ', '.join(
+                    [owner, *(f'{name} {float(value[b, i].mean()):.2g}' for name, value in group.rewards.items())]
+                )
                 for i, owner in enumerate(owners)
             ]
             for b in range(shown.stop)
@@ -284,9 +288,11 @@ class RILDistiller(WithFrozen, BaseModel):
     def _improve(self, group: Group) -> dict[str, Tensor]:
         """Loss of the student; the group is judged before its first update."""
         if not group.rewards:
-            group.rewards = self._rewards(group)
+            outputs = self.policy.render(self.student, group.queries, group.answers)
+            group.rewards = find_rewards(group, outputs, self.discriminator, self.judge, self.graded)
         log_prob, mask = self.policy.log_prob(self.student, group.queries, group.answers)
         log_prob = log_prob.float()
+        total = group.check_parts(log_prob.shape).total
         if group.old_log_prob is None:
             group.old_log_prob = log_prob.detach()
             group.reference_log_prob = self._reference_log_prob(group)
@@ -296,7 +302,7 @@ class RILDistiller(WithFrozen, BaseModel):
                 log_prob,
                 group.old_log_prob,
                 group.reference_log_prob,
-                group.total,
+                total,
                 mask,
                 self.length,
                 self.clip,
@@ -304,45 +310,15 @@ class RILDistiller(WithFrozen, BaseModel):
                 divergence,
             )
         self.recent = group
-        logs = dict(loss_policy=loss) | self._reward_stats(group)
+        logs = dict(loss_policy=loss) | reward_stats(group)
         stats['kl'] = stats.pop('reference_kl')
         return logs | {f'stat_{name}': log_prob.new_tensor(value) for name, value in stats.items()}
-
-    @torch.no_grad()
-    def _rewards(self, group: Group) -> dict[str, Tensor]:
-        """Similarity and judgement of every answer, ``(B, N)`` each."""
-        outputs = self.policy.render(self.student, group.queries, group.answers)
-        rewards = {}
-        if self.discriminator is not None:
-            training = self.discriminator.training
-            self.discriminator.eval()
-            logits = self.discriminator(group.queries, outputs).float()
-            self.discriminator.train(training)
-            rewards['similarity'] = torch.sigmoid(-logits) if self.graded else (logits < 0).float()
-        if self.judge is not None:
-            _, references = split_outputs(outputs, group.students)
-            found = self.judge(group.queries, outputs, references if self.teachers else None)
-            if found.shape != (count := next(iter(group.answers.fields.values())).shape[:2]):
-                raise ValueError(f'{type(self.judge).__name__} gave {tuple(found.shape)} for answers {tuple(count)}')
-            rewards['judge'] = found.float()
-        return rewards
 
     @torch.no_grad()
     def _reference_log_prob(self, group: Group) -> Tensor:
         if REFERENCE not in self.frozen:
             self._keep_reference()
         return self.policy.log_prob(self.frozen[REFERENCE], group.queries, group.answers)[0].float()
-
-    def _reward_stats(self, group: Group) -> dict[str, Tensor]:
-        logs = {}
-        for name, value in group.rewards.items():
-            logs[f'stat_{name}/student'] = value[:, : group.students].mean()
-            if self.teachers:
-                logs[f'stat_{name}/teacher'] = value[:, group.students :].mean()
-        if 'similarity' in group.rewards:
-            own = group.rewards['similarity'][:, : group.students]
-            logs['stat_similarity/constant'] = (own == own[:, :1]).all(1).float().mean()
-        return logs
 
     def _keep_reference(self) -> None:
         reference = self.freeze(REFERENCE, self.policy.reference(self.student))
@@ -366,10 +342,3 @@ class RILDistiller(WithFrozen, BaseModel):
             raise ValueError(f'numbers below their range: {wrong}; the smallest are {least}')
         if self.num + (self.teacher_num if self.frozen else 0) < 2:
             raise ValueError('a group of one answer has no advantage: give num=2 or more')
-
-
-def split_outputs(outputs: Outputs, students: int) -> tuple[Outputs, Outputs]:
-    """The student's outputs, which come first, and the teachers'."""
-    if isinstance(outputs, Tensor):
-        return outputs[:, :students], outputs[:, students:]
-    return [row[:students] for row in outputs], [row[students:] for row in outputs]

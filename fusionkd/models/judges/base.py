@@ -10,7 +10,7 @@ from fusionkd.models.policies.base import Outputs, Queries
 
 
 class Judge(ABC):
-    """The answer reward of paper D: 0 or 1 for every output."""
+    """The answer reward of paper D: 0 or 1 for every output or part of it."""
 
     @abstractmethod
     def __call__(self, queries: Queries, outputs: Outputs, references: Outputs | None) -> Tensor:
@@ -22,7 +22,8 @@ class Judge(ABC):
             references: M teachers' outputs for each, or ``None`` without teachers.
 
         Returns:
-            ``(B, N)``, float, each 0 or 1.
+            Float, each 0 or 1: ``(B, N)``, or ``(B, N, T)`` where every part of an answer is paid for itself (not from the
+            paper), T being those of :meth:`Policy.log_prob`.
 
         Raises:
             ConnectionError: a judge that is not in this process does not answer. The distiller keeps the group, so that a

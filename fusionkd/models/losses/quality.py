@@ -1,5 +1,6 @@
 """The objective that students and teacher of this toolbox are trained with."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -35,6 +36,7 @@ class QualityParts(NamedTuple):
     nabf: Tensor
     target: Tensor
     brightness: Tensor
+    ssim_sum: Tensor | None = None
 
 
 @MODELS.register_module()
@@ -45,7 +47,8 @@ class QualityLoss(nn.Module):
     VIF's first scale take every second window, and the edges of the border, which a crop has by accident, do not count::
 
         L = vif * (1 - VIF_h) + vif_sum * (2 - VIF) + qabf * (1 - Qabf) + ssim * (1 - SSIM_h) + scd * (1.75 - min(SCD, 1.75))
-          + nabf * Nabf + target * T + brightness * B + outside * mean |F - clip(F)|
+          + nabf * Nabf + target * T + brightness * B
+          + ssim_sum * (2 - SSIM) + outside * mean |F - clip(F)|
 
     VIF counts no contrast beyond the source's; ``_h`` is the harmonic mean over both sources, which asks for both, where the
     sum is content with one. ``T`` is the difference of local contrast on hot regions of the infrared image, see
@@ -66,6 +69,7 @@ class QualityLoss(nn.Module):
         target: Default 3.5.
         brightness: Default 2.
         outside: weight of values outside [0, 1], which are clipped in everything else. Default 1.
+        ssim_sum: weight of the summed SSIM, which the tables have. Default 0.
 
     Raises:
         ValueError: a negative weight, or none above 0.
@@ -82,10 +86,19 @@ class QualityLoss(nn.Module):
         target: float = 3.5,
         brightness: float = 2.0,
         outside: float = 1.0,
+        ssim_sum: float = 0.0,
     ):
         super().__init__()
         self.weights = dict(
-            vif=vif, vif_sum=vif_sum, qabf=qabf, ssim=ssim, scd=scd, nabf=nabf, target=target, brightness=brightness
+            vif=vif,
+            vif_sum=vif_sum,
+            qabf=qabf,
+            ssim=ssim,
+            scd=scd,
+            nabf=nabf,
+            target=target,
+            brightness=brightness,
+            ssim_sum=ssim_sum,
         )
         self.outside = outside
         if min(*self.weights.values(), outside) < 0 or not any(self.weights.values()):
@@ -106,7 +119,9 @@ class QualityLoss(nn.Module):
         if inside.requires_grad:
             inside.register_hook(_finite)
         parts = quality_parts(inside, ir, vis, [name for name, weight in self.weights.items() if weight])
-        best = QualityParts(vif=1, vif_sum=2, qabf=1, ssim=1, scd=_SCD_ENOUGH, nabf=0, target=0, brightness=0)
+        best = QualityParts(
+            vif=1, vif_sum=2, qabf=1, ssim=1, scd=_SCD_ENOUGH, nabf=0, target=0, brightness=0, ssim_sum=2
+        )
         parts = parts._replace(scd=None if parts.scd is None else parts.scd.clamp(max=_SCD_ENOUGH))
         loss = self.outside * (fused - inside).abs().mean((1, 2, 3))
         for name, weight in self.weights.items():
@@ -123,8 +138,9 @@ def quality_parts(fused: Tensor, ir: Tensor, vis: Tensor, names: list[str] | Non
     if wanted & {'vif', 'vif_sum'}:
         scores = _capped_vif(sources, levels)
         parts.update(vif=harmonic(scores), vif_sum=scores.sum(1))
-    if 'ssim' in wanted:
-        parts['ssim'] = harmonic(_ssim(sources, levels))
+    if wanted & {'ssim', 'ssim_sum'}:
+        scores = _ssim(sources, levels)
+        parts.update(ssim=harmonic(scores), ssim_sum=scores.sum(1))
     if wanted & {'qabf', 'nabf'}:
         parts.update(_edge_parts(sources, levels))
     if 'scd' in wanted:
@@ -171,9 +187,30 @@ def _local_contrast(x: Tensor) -> Tensor:
 def _capped_vif(sources: Tensor, fused: Tensor) -> Tensor:
     """VIF to each source, ``(N, S)``, whose contrast is capped at the source's; images in grey levels."""
     information = kept = 0.0
+    for scale in vif_scales(sources, fused):
+        kept = kept + scale.kept.sum((2, 3)) * scale.weight
+        information = information + scale.information.sum((2, 3)) * scale.weight
+    return (kept + 1e-3) / (information + 1e-3)
+
+
+class VIFScale(NamedTuple):
+    """Information in the windows of one scale, ``(N, S, h, w)``, what is kept of it and what exists."""
+
+    kept: Tensor
+    information: Tensor
+    weight: int  # of every window
+    first: float  # centre of the first window, in pixels
+    step: int  # pixels from one window to the next
+
+
+def vif_scales(sources: Tensor, fused: Tensor) -> Iterator[VIFScale]:
+    """Capped VIF of ``(N, S, H, W)`` and ``(N, 1, H, W)`` in grey levels, scale by scale."""
+    first, pixel = 0.0, 1
     for scale, kernel in enumerate(_VIF_KERNELS):
         if scale:
             sources, fused = (filter_separable(x, kernel, padding='valid', stride=2) for x in (sources, fused))
+            first += pixel * (len(kernel) - 1) / 2
+            pixel *= 2
         stride = 1 if scale else _STRIDE
         variance_s, variance, covariance = _moments(sources, fused, kernel, stride)[:3]
         variance_s, variance = variance_s.clamp(min=0), variance.clamp(min=0)
@@ -181,17 +218,21 @@ def _capped_vif(sources: Tensor, fused: Tensor) -> Tensor:
         # Exact arithmetic never falls below the noise; float32 may.
         noise = (variance + _VIF_NOISE - gain * covariance).clamp(min=_VIF_NOISE)
         signal = 1 + gain.clamp(max=1).square() * variance_s / noise
-        kept = kept + signal.log().sum((2, 3)) * stride**2
-        information = information + (1 + variance_s / _VIF_NOISE).log().sum((2, 3)) * stride**2
-    return (kept + 1e-3) / (information + 1e-3)
+        centre = first + pixel * (len(kernel) - 1) / 2
+        yield VIFScale(signal.log(), (1 + variance_s / _VIF_NOISE).log(), stride**2, centre, pixel * stride)
 
 
 def _ssim(sources: Tensor, fused: Tensor) -> Tensor:
     """SSIM to each source, ``(N, S)``; images in grey levels."""
+    return ssim_map(sources, fused).mean((2, 3))
+
+
+def ssim_map(sources: Tensor, fused: Tensor) -> Tensor:
+    """SSIM to each source in windows of 11 pixels, every second one, ``(N, S, h, w)``; images in grey levels."""
     variance_s, variance, covariance, mean_s, mean = _moments(sources, fused, _SSIM_KERNEL, _STRIDE)
     luminance = (2 * mean_s * mean + _SSIM_C1) / (mean_s.square() + mean.square() + _SSIM_C1)
     structure = (2 * covariance + _SSIM_C2) / (variance_s + variance + _SSIM_C2)
-    return (luminance * structure).mean((2, 3))
+    return luminance * structure
 
 
 def _moments(sources: Tensor, fused: Tensor, kernel: list[float], stride: int) -> tuple[Tensor, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,22 +48,37 @@ class WeightMapPolicy(Policy):
             Without it a discriminator only has to look for noise. Default True.
         window: side of the least-squares window in which a teacher's image is projected, in pixels. Default 5.
         steps: of gradient descent that follow it. Default 10.
+        reach: standard deviations that a cell of a teacher's answer, before its noise, may be away from the student's own
+            mean; farther ones stand at that distance. Default no limit. The gradient of a normal log-probability grows with
+            the distance, and where the answer earned less than the others it pushes away, the more, the farther off it
+            already is; with one update a group the ratio is 1 and no clipping acts. Within reach an answer is one that the
+            student could have drawn.
 
     Raises:
         ValueError: numbers that are not positive.
     """
 
     def __init__(
-        self, cell: int = 8, std: float = 0.5, limit: float = 3.0, noise: bool = True, window: int = 5, steps: int = 10
+        self,
+        cell: int = 8,
+        std: float = 0.5,
+        limit: float = 3.0,
+        noise: bool = True,
+        window: int = 5,
+        steps: int = 10,
+        reach: float = math.inf,
     ):
-        if cell < 1 or std <= 0 or limit <= 0:
-            raise ValueError(f'cell, std and limit must be positive, got cell={cell}, std={std}, limit={limit}')
+        if cell < 1 or std <= 0 or limit <= 0 or reach <= 0:
+            raise ValueError(
+                f'cell, std, limit and reach must be positive, got cell={cell}, std={std}, limit={limit}, reach={reach}'
+            )
         self.cell = cell
         self.std = std
         self.limit = limit
         self.noise = noise
         self.window = window
         self.steps = steps
+        self.reach = reach
 
     def queries(self, inputs: dict[str, Tensor], data_samples: Sequence | None = None) -> Queries:
         """``ir`` and ``vis``, ``(B, 1, H, W)`` luma in [0, 1].
@@ -115,7 +131,9 @@ class WeightMapPolicy(Policy):
         found = self._squash(torch.logit(weight.clamp(_LOW, 1 - _LOW))).unflatten(0, (-1, num))[:, :, 0]
         sure = sure.unflatten(0, (-1, num))[:, :, 0]
         cells = F.avg_pool2d(sure * found + (1 - sure) * own, self.cell)
-        cells = self._fit(network, queries, own, cells, responses.float()).expand(-1, given, -1, -1)
+        cells = self._fit(network, queries, own, cells, responses.float())
+        means, farthest = F.avg_pool2d(own, self.cell), self.reach * self.std
+        cells = (means + (cells - means).clamp(-farthest, farthest)).expand(-1, given, -1, -1)
         return self._answer(own, cells + self.std * torch.randn_like(cells) if self.noise else cells)
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import nn
 
 from fusionkd.models.discriminators import CollapseDetector, Discriminator
 from fusionkd.models.distillers import RILDistiller
-from fusionkd.models.distillers.ril import split_outputs
+from fusionkd.models.distillers.rewards import find_rewards, split_outputs
 from fusionkd.models.judges import Judge
 from fusionkd.models.policies import Answers, Policy, Responder, cat_outputs
 from fusionkd.registry import MODELS
@@ -90,6 +90,22 @@ class EvenJudge(Judge):
         return (outputs.sum(-1) % 2 == 0).float()
 
 
+@MODELS.register_module()
+class SmallDigitJudge(Judge):
+    """Every digit below 2 is good."""
+
+    def __call__(self, queries, outputs, references):
+        return (outputs < 2).float()[..., : getattr(self, 'parts', TOKENS)]
+
+
+@MODELS.register_module()
+class DigitByDigit(DigitDiscriminator):
+    """The same of every digit: 0 is taken for a teacher's."""
+
+    def forward(self, queries, outputs):
+        return self.gain * (outputs - 0.5)
+
+
 def distiller(**options):
     torch.manual_seed(0)
     base = dict(
@@ -159,6 +175,41 @@ def test_rewards_advantages_and_loss_by_hand():
     assert torch.allclose(model.student.logits.grad, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize('whole', [True, False])
+def test_parts_are_paid_for_themselves(whole, tmp_path):
+    """Digits 3 3 3 and 0 1 0 of the student, 0 0 0 and 1 1 1 of the teachers.
+
+    Judge: 0 0 0, 1 1 1, 1 1 1, 1 1 1. Similarity of the whole answer, sum below 4: 0, 1, 1, 1 for all parts of it; of every
+    digit: 0 0 0, 1 0 1, 1 1 1, 0 0 0. Means over the group 1.5 of every part, or 1.25, 1, 1.25.
+    """
+    kind = 'DigitDiscriminator' if whole else 'DigitByDigit'
+    model = distiller(teacher_num=1, beta=0.0, judge=dict(type='SmallDigitJudge'), discriminator=dict(type=kind))
+    model.loss(batch(1))
+    group = model.group
+    group.answers.fields['tokens'][:, :2] = torch.tensor([[3, 3, 3], [0, 1, 0]])
+    logs = model.loss(batch(1))
+    if whole:
+        total = [[0.0] * 3, [2.0] * 3, [2.0] * 3, [2.0] * 3]
+        assert group.rewards['similarity'].tolist() == [[0, 1, 1, 1]]
+    else:
+        total = [[0.0] * 3, [2.0, 1.0, 2.0], [2.0] * 3, [1.0] * 3]
+    assert group.total.tolist() == [total] and logs['stat_judge/student'] == 0.5
+    logs['loss_policy'].backward()
+    advantages = torch.tensor(total) - torch.tensor(total).mean(0)
+    digits = nn.functional.one_hot(group.answers['tokens'][0], OPTIONS)
+    steps_up = digits - model.student.logits.detach().softmax(-1)
+    assert torch.allclose(model.student.logits.grad, -(advantages[..., None] * steps_up).sum(0) / 12, atol=1e-6)
+    assert model.write_sheet(tmp_path / 'sheet').is_file()
+
+
+def test_parts_that_do_not_fit_are_refused():
+    model = distiller(judge=dict(type='SmallDigitJudge'))
+    steps(model, 1)
+    model.judge.parts = 2
+    with pytest.raises(ValueError, match="'judge' pays 2 parts of an answer, which has 3: give"):
+        model.loss(batch())
+
+
 def test_the_student_is_1_and_the_teacher_0():
     model = distiller(teacher_num=1, num=1)
     model.loss(batch(1))
@@ -173,8 +224,9 @@ def test_the_student_is_1_and_the_teacher_0():
     assert model.discriminator.gain.grad < 0  # more of it is better
     wrong = distiller(teacher_num=1, num=1, discriminator=dict(type='DigitDiscriminator', gain=-1))
     assert wrong._discriminate(group.queries, group.answers, 1)['stat_accuracy'] == 0
-    graded = distiller(teacher_num=1, num=1, graded=True)
-    assert graded._rewards(group)['similarity'][0].tolist() == pytest.approx((1 - logits.sigmoid()).tolist(), rel=1e-4)
+    outputs = model.policy.render(model.student, group.queries, group.answers)
+    graded = find_rewards(group, outputs, model.discriminator, None, graded=True)
+    assert graded['similarity'][0].tolist() == pytest.approx((1 - logits.sigmoid()).tolist(), rel=1e-4)
 
 
 def test_updates_take_turns():
@@ -224,8 +276,11 @@ def test_plain_group_policy_optimisation_needs_no_teachers():
     assert 'stat_judge/teacher' not in logs
 
 
-def test_a_resumed_state_goes_on_in_the_middle_of_a_group():
-    straight, first, second = (distiller(mu=2, pretrain=1) for _ in range(3))
+@pytest.mark.parametrize(
+    'options', [{}, dict(judge=dict(type='SmallDigitJudge'), discriminator=dict(type='DigitByDigit'))]
+)
+def test_a_resumed_state_goes_on_in_the_middle_of_a_group(options):
+    straight, first, second = (distiller(mu=2, pretrain=1, **options) for _ in range(3))
     torch.manual_seed(5)
     steps(straight, 12)
     torch.manual_seed(5)
@@ -233,7 +288,7 @@ def test_a_resumed_state_goes_on_in_the_middle_of_a_group():
         steps(first, done)
         assert first.group is not None or done == 5
         state = torch.get_rng_state()
-        second = distiller(mu=2, pretrain=1)
+        second = distiller(mu=2, pretrain=1, **options)
         second.load_state_dict(copy.deepcopy(first.state_dict()))
         torch.set_rng_state(state)
         first = second

@@ -77,6 +77,20 @@ def test_a_teacher_enters_by_the_map_that_reproduces_it(world):
     assert (noisy['cells'] - answers['cells'][:, :1]).std().item() == pytest.approx(0.5, abs=0.02)
 
 
+def test_a_teacher_stays_within_reach(world):
+    network, queries = world
+    options = dict(cell=8, std=0.3, noise=False)
+    far, near = (
+        WeightMapPolicy(**options, **more).project(network, queries, queries['ir'][:, None])['cells'][:, 0]
+        for more in ({}, dict(reach=1.5))
+    )
+    own = F.avg_pool2d(3 * torch.tanh(network.logits(queries['ir'], queries['vis'])[0] / 3), 8)[:, 0]
+    assert (far - own).abs().max() > 0.6
+    assert torch.allclose(near, own + (far - own).clamp(-0.45, 0.45), atol=1e-6)
+    with pytest.raises(ValueError, match='reach=0'):
+        WeightMapPolicy(reach=0)
+
+
 def test_the_divergence_is_exact(world):
     network, queries = world
     policy = WeightMapPolicy(cell=8, std=0.3)
@@ -130,6 +144,21 @@ def test_the_discriminator_learns_who_prefers_infrared(world):
     assert logits.shape == (2, 2) and (logits[:, 0] > 0).all() and (logits[:, 1] < 0).all()
     again = network({key: value[1:] for key, value in queries.items()}, outputs[1:])
     assert torch.allclose(again, logits[1:], atol=1e-5)  # queries do not mix
+
+
+def test_the_discriminator_speaks_of_cells(world):
+    _, queries = world
+    networks = {}
+    for cell in (None, 8, 16):
+        torch.manual_seed(0)
+        networks[cell] = FusionDiscriminator(width=4, cell=cell)
+    outputs = torch.stack([queries['ir'], queries['vis'], queries['ir']], dim=1)
+    logits = {cell: network(queries, outputs) for cell, network in networks.items()}
+    assert logits[8].shape == (2, 3, 6 * 8) and logits[16].shape == (2, 3, 3 * 4)
+    assert torch.allclose(logits[8].mean(2), logits[None], atol=1e-5)
+    assert torch.allclose(logits[8].unflatten(2, (6, 8))[0, 1, :2, :2].mean(), logits[16][0, 1, 0], atol=1e-5)
+    with pytest.raises(ValueError, match='multiple of 8, the step of the last layer, got 12'):
+        FusionDiscriminator(cell=12)
 
 
 def test_the_judge_compares_quality():
