@@ -5,7 +5,7 @@
 # Not from the paper, which is about language models: everything that makes fusion a policy, the judge, rewards of every cell,
 # 6 answers of the student to 2 of teachers (the paper has 4 to 4), teachers within reach of the student, the number of
 # updates, and the learning rates (the paper's 1e-6 is for networks of billions of parameters). Spread, learning rate and
-# number of updates were chosen on the validation pairs.
+# number of updates were chosen on the validation pairs, which are of other scenes than MSRS; see README.md.
 #
 # The teachers are the packaged fusionkd-teacher and the start, tuned with gradients of the metrics. SeAFusion, which would be
 # an obvious one, is worse than the start in what the judge counts; the arm 'RIL with SeAFusion' has it in place of the first.
@@ -81,7 +81,7 @@ study = dict(
     },
 )
 arms = {
-    'start, trained on': {
+    'start trained on': {
         'model': dict(
             _delete_=True,
             type='FusionDistiller',
@@ -96,7 +96,7 @@ arms = {
         ),
         'custom_hooks': [dict(type='FreezeNormHook', begin=0.0)],  # as in the other arms
     },
-    'Dr.GRPO, whole images': {
+    'Dr.GRPO on whole images': {
         'model.teachers': [],
         'model.discriminator': None,
         'model.num': 8,
