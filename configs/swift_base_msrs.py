@@ -1,5 +1,5 @@
-# fusionkd-base, the student between `fast` and `best`, taught by fusionkd-teacher. `--cfg-options model.terms.1.weight=0` is the
-# same student without a teacher: as good in the balanced score, with more VIF and less SCD.
+# fusionkd-base, the student between `fast` and `best`, taught by fusionkd-teacher. `--cfg-options model.terms.1.weight=0` is
+# the same student without a teacher: as good in the balanced score, with more VIF and less SCD.
 _base_ = ['swift_minute_msrs.py']
 
 model = dict(

@@ -1,5 +1,5 @@
-# The same cycle for Muon (K. Jordan 2024; AdamW for vectors and depthwise kernels) with averaged weights (not from the papers);
-# docs/lightweight.md says what it is worth. Recipes set the number of iterations.
+# The same cycle for Muon (K. Jordan 2024; AdamW for vectors and depthwise kernels) with averaged weights (not from the
+# papers); docs/lightweight.md says what it is worth. Recipes set the number of iterations.
 _base_ = ['one_cycle.py']
 
 train_cfg = dict(val_interval=1000)
