@@ -16,8 +16,8 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4  # of mallopt, in glibc's malloc.h
 def keep_freed_memory() -> bool:
     """Let the C library keep what is freed instead of giving it back to the system.
 
-    Every step of a training on a CPU frees tensors of many megabytes and asks for them again; the pages that the system has
-    to find and clear for them were up to a fifth of a step.
+    Every step of a training on a CPU frees tensors of many megabytes and asks for them again; finding and clearing pages
+    for them takes a good part of a step.
 
     Returns:
         Whether it could be asked for: only glibc has the switch.

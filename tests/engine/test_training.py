@@ -272,6 +272,13 @@ def test_missing_data_fails_before_the_training(tmp_path, scene_folder):
         load_config(tmp_path / 'none.py')
 
 
+def test_options_are_read_and_left_as_they_are():
+    options = {'model.student': dict(_delete_=True, type='SwiftFuser', width=8)}
+    for _ in range(2):
+        config = load_config(REPO / 'configs/swift_minute_msrs.py', options)
+        assert config.model.student.to_dict() == dict(type='SwiftFuser', width=8)
+
+
 def test_data_root_replaces_every_root(tmp_path, scene_folder):
     cfg = config(tmp_path, scene_folder)
     roots = [cfg.train_dataloader.dataset.data_root, cfg.val_dataloader.dataset.data_root]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fusionkd.evaluation import functional as fn
@@ -64,9 +65,7 @@ def quality_maps(fused: Tensor, ir: Tensor, vis: Tensor, cell: int, weights: Map
 def _to_cells(x: Tensor, top: float, left: float, step: int, cell: int, size: tuple[int, int]) -> Tensor:
     """Sums over cells of values ``(N, h, w)`` that stand ``step`` pixels apart from (top, left) on."""
     rows, columns = (
-        torch.nn.functional.one_hot(
-            ((first + step * torch.arange(count, device=x.device)) // cell).long(), full // cell
-        ).to(x.dtype)
+        F.one_hot(((first + step * torch.arange(count, device=x.device)) // cell).long(), full // cell).to(x.dtype)
         for first, count, full in zip((top, left), x.shape[-2:], size, strict=True)
     )
     return rows.T @ x @ columns
