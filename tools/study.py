@@ -90,7 +90,7 @@ def make_plan(args: argparse.Namespace) -> tuple[StudyPlan, dict[str, dict[str, 
         dict(args.set),
         args.pairs,
         args.crop,
-        tuple(study.get('unseen', ())),
+        {kind: tuple(ops) for kind, ops in study.get('unseen', {}).items()},
         study.get('strength', 0.5),
         args.threads,
     )
@@ -218,9 +218,10 @@ def to_markdown(header: dict[str, Any], results: Results, failed: Sequence[str],
         f'{len(results.arms)} arms, seeds {", ".join(map(str, header["seeds"]))}, {compared["iterations"]} iterations each '
         f'on the same data. Scored on {compared["pairs"] or "all"} pairs of each set'
         + (f', central {compared["crop"]} x {compared["crop"]}' if compared['crop'] else '')
-        + f'; degraded ones with {", ".join(compared["unseen"]) or "nothing"} at strength {compared["strength"]}, none of '
-        'which any arm meets in training, against the clean sources. Numbers are means ± standard deviations over seeds; '
-        'raw values are in study.json and runs/.',
+        + ''.join(f'; {kind}: with {", ".join(ops)}' for kind, ops in compared['unseen'].items())
+        + (f' at strength {compared["strength"]}, none of ' if compared['unseen'] else '. ')
+        + ('which any arm meets in training, against the clean sources. ' if compared['unseen'] else '')
+        + 'Numbers are means ± standard deviations over seeds; raw values are in study.json and runs/.',
         '',
         f'{header["workers"]} worker(s) of {header["threads"]} thread(s) on {header["cores"]} cores, '
         f'torch {header["torch"]}.',

@@ -1,35 +1,43 @@
 # What an agent is worth on MSRS: a student of 8.7 thousand parameters under fusionkd-teacher, trained in half a minute by
 # learning agents and by the schedules they must beat. The recipe below is the arm `ppo`; the others change it.
 #   python tools/study.py configs/study/agents_msrs.py --data-root data/MSRS --set MSRS=data/MSRS/test --set TNO=data/TNO
-# Policies of the pretrained arms, into work_dirs/policy_ppo, policy_pgpe and policy_middle:
-#   python tools/train_agent.py configs/study/agents_msrs.py --arm ppo --episodes 24 --batch 4 --out work_dirs/policy_ppo \
-#       --cfg-options custom_hooks.1.agent.gamma=0.99
-#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe --episodes 24 --batch 8 --out work_dirs/policy_pgpe \
-#       --cfg-options custom_hooks.1.agent.hold=None custom_hooks.1.agent.population=8
-#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe_middle --episodes 24 --batch 8 \
-#       --out work_dirs/policy_middle
+# Policies of the pretrained arms, into work_dirs/policy_pgpe (ppo and pgpe_hackable likewise):
+#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe_whole --episodes 128 --batch 8 \
+#       --out work_dirs/policy_pgpe --data-root data/MSRS
 # Not from a paper: all of it; see docs/agents.md.
 _base_ = ['../swift_minute_msrs.py']
 
-# Half the batches of the recipe it is made from, and AdamW: what was studied first.
-train_dataloader = dict(batch_size=4)
-optim_wrapper = dict(optimizer=dict(_delete_=True, type='AdamW', lr=6e-3, weight_decay=1e-4))
-train_cfg = dict(max_iters=400, val_interval=400)
-param_scheduler = [dict(type='OneCycleLR', eta_max=1.2e-2, total_steps=400, pct_start=0.15, by_epoch=False)]
+train_dataloader = dict(
+    batch_size=4,
+    dataset=dict(
+        pipeline=[
+            dict(type='LoadImagePair', cache_mb=2048),
+            dict(type='RandomCropPair', size=128),
+            dict(type='RandomFlipPair'),
+            dict(type='SensorNoise'),
+            dict(type='PackFusionInputs'),
+        ]
+    ),
+)
+train_cfg = dict(max_iters=300, val_interval=300)
+param_scheduler = [dict(type='OneCycleLR', eta_max=1e-2, total_steps=300, pct_start=0.15, by_epoch=False)]
 
-# The brightness part keeps its weight: no agent may pay for a score with darker images.
+# Every control begins at the recipe's value. Brightness and artefacts keep their weights: no agent may pay for a score with
+# darker or noisier images.
 controls = dict(
-    guide=(0.0, 20.0, 10.0),
-    quality_vif=(0.0, 3.6, 0.9),
-    quality_ssim=(0.0, 2.0, 0.0),
+    guide=(0.0, 30.0, 10.0),
+    quality_vif=(0.0, 2.7, 0.9),
+    quality_vif_sum=(0.0, 3.6, 1.2),
+    quality_qabf=(0.0, 7.5, 2.5),
     quality_scd=(0.0, 2.0, 0.5),
-    quality_target=(0.0, 7.0, 3.5),
+    quality_target=(0.0, 10.5, 3.5),
     hard_strength=(0.0, 1.0, 0.5),
     hard_share=(0.0, 1.0, 0.25),
+    lr=(0.3, 3.0, 1.0),
 )
 few = ['StudentPerformance', 'Progress']
 # Clean and degraded images count alike.
-paid = dict(type='Rewards', rewards=[dict(type='ScoreGain'), dict(type='GeneralisationGain', every=4)])
+paid = dict(type='Rewards', rewards=[dict(type='ScoreGain'), dict(type='GeneralisationGain', every=2)])
 # Bandits have no critic that knows how a student's gains fade, so they are paid what is above the expected gain.
 bandit = {
     'custom_hooks.1.observation': few,
@@ -37,8 +45,15 @@ bandit = {
 }
 # Draws of a linear policy's parameters that hold for a whole training, in pairs; few inputs, for there are few trainings.
 pgpe = {
+    'custom_hooks.1.observation': ['StudentPerformance', 'TeacherGap', 'Progress'],
     'custom_hooks.1.agent': dict(type='PGPEAgent', inputs=['gap/teacher/score', 'progress']),
 }
+learnt = {**pgpe, 'custom_hooks.1.agent.init_from': 'work_dirs/policy_pgpe/policy.pth'}
+frozen = {**learnt, 'custom_hooks.1.agent.frozen': True}
+# A draw for every five decisions: learns within one training.
+within = {'custom_hooks.1.agent.hold': 5, 'custom_hooks.1.agent.population': 4}
+ppo_learnt = {'custom_hooks.1.agent.init_from': 'work_dirs/policy_ppo/policy.pth'}
+
 model = dict(
     student=dict(width=16, depth=2, context_width=16),
     teachers=[
@@ -52,7 +67,12 @@ model = dict(
         )
     ],
     terms=[
-        dict(name='quality', loss=dict(type='QualityLoss'), parts=['vif', 'ssim', 'scd', 'target'], on='hard'),
+        dict(
+            name='quality',
+            loss=dict(type='QualityLoss'),
+            parts=['vif', 'vif_sum', 'qabf', 'scd', 'target'],
+            on='hard',
+        ),
         dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent', share=0.5),
     ],
     hard_samples=dict(type='HardSampleGenerator', strength='agent'),
@@ -62,12 +82,12 @@ custom_hooks = [
     dict(type='StudentEMAHook'),
     dict(
         type='AgentHook',
-        interval=10,
+        interval=20,
         agent=dict(type='PPOAgent'),
         observation=[
             *('StudentPerformance', 'TeacherGap', 'TermLosses', 'Progress', 'LastAction'),
-            dict(type='GeneralisationGap', every=4),
-            dict(type='GradientAlignment', every=8),
+            dict(type='GeneralisationGap', every=2),
+            dict(type='GradientAlignment', every=4),
         ],
         reward=paid,
         actions=controls,
@@ -86,24 +106,22 @@ custom_hooks = [
             degraded=dict(ops=['motion_blur', 'over_exposure', 'rain', 'dead_pixels'], strength=0.6),
         ),
     ),
+    dict(type='StageHook', stages=[dict(name='all')]),  # fixes nothing; two arms let it take controls from the agent
 ]
 
-# What degrades the test sets: no arm trains with it, and no agent is paid or informed by it.
+# What degrades the test sets: no arm trains with it, and no agent is paid or informed by it. Near: relatives of operations
+# that are trained with; far: nothing trained with resembles them.
 study = dict(
-    unseen=['poisson_noise', 'low_resolution', 'smoke', 'occlusion', 'misregistration', 'thermal_inversion'],
+    unseen=dict(
+        near=['poisson_noise', 'low_resolution'],
+        far=['smoke', 'occlusion', 'misregistration', 'thermal_inversion'],
+    ),
     strength=0.5,
 )
+plain = [dict(type='StudentEMAHook')]
 arms = {
-    'scratch': {
-        'model.terms.1.weight': 0.0,
-        'model.hard_share': 0.0,
-        'custom_hooks': [dict(type='StudentEMAHook')],
-    },
-    'fixed': {
-        'model.terms.1.weight': 10.0,
-        'model.hard_samples.strength': (0.0, 1.0),
-        'custom_hooks': [dict(type='StudentEMAHook')],
-    },
+    'scratch': {'model.terms.1.weight': 0.0, 'model.hard_share': 0.0, 'custom_hooks': plain},
+    'fixed': {'model.terms.1.weight': 10.0, 'model.hard_samples.strength': (0.0, 1.0), 'custom_hooks': plain},
     'random': {'custom_hooks.1.agent': dict(type='RandomAgent')},
     'linear': {
         'custom_hooks.1.agent': dict(
@@ -129,26 +147,8 @@ arms = {
         'model.terms.1.weight': 10.0,
         'custom_hooks.1.actions': {'_delete_': True} | {k: v for k, v in controls.items() if k != 'guide'},
     },
-    # What an agent makes of paper B's score, which contrast enhancement raises.
-    'ppo_hackable': {'custom_hooks.1.reward': dict(_delete_=True, type='HybridFusionGain')},
-    'ppo_pretrained_frozen': {
-        'custom_hooks.1.agent.init_from': 'work_dirs/policy_ppo/policy.pth',
-        'custom_hooks.1.agent.frozen': True,
-    },
-    'ppo_pretrained_adapting': {'custom_hooks.1.agent.init_from': 'work_dirs/policy_ppo/policy.pth'},
-    'pgpe': {**pgpe, 'custom_hooks.1.agent.hold': 5, 'custom_hooks.1.agent.population': 4},
-    'pgpe_pretrained_frozen': {
-        **pgpe,
-        'custom_hooks.1.agent.init_from': 'work_dirs/policy_pgpe/policy.pth',
-        'custom_hooks.1.agent.frozen': True,
-    },
-    'pgpe_pretrained_adapting': {
-        **pgpe,
-        'custom_hooks.1.agent.init_from': 'work_dirs/policy_pgpe/policy.pth',
-        'custom_hooks.1.agent.hold': 5,
-        'custom_hooks.1.agent.population': 4,
-        'custom_hooks.1.agent.std': 0.2,
-    },
+    'ppo_pretrained_frozen': {**ppo_learnt, 'custom_hooks.1.agent.frozen': True},
+    'ppo_pretrained_adapting': ppo_learnt,
     # The share stays; what degrades which sample, and how much, is decided for each.
     'samples': {
         'model.terms.1.weight': 10.0,
@@ -159,46 +159,32 @@ arms = {
             agent=dict(type='PPOAgent', rollout=256, minibatches=4, epochs=4), terms=['guide']
         ),
     },
+    'pgpe_whole': pgpe,  # for tools/train_agent.py: within one training it learns nothing
+    'pgpe': {**pgpe, **within},
+    'pgpe_pretrained_frozen': frozen,
+    'pgpe_pretrained_adapting': {**learnt, **within, 'custom_hooks.1.agent.std': 0.2},
+    # The learnt policy with a part of its decisions taken away.
+    'pgpe_no_hard_samples': {**frozen, 'custom_hooks.2.stages.0.hard': dict(share=0.0)},
+    'pgpe_no_guidance_control': {**frozen, 'custom_hooks.2.stages.0.weights': dict(guide=10.0)},
+    # What an agent makes of paper B's score, which contrast enhancement raises.
+    'pgpe_hackable': {**pgpe, 'custom_hooks.1.reward': dict(_delete_=True, type='HybridFusionGain')},
+    'pgpe_hackable_frozen': {**frozen, 'custom_hooks.1.agent.init_from': 'work_dirs/policy_hackable/policy.pth'},
 }
-# Constant oracle: points of a grid, of which the validation pairs choose; as many trainings as the policies cost.
+# Constant oracle: points of a grid, of which the validation pairs choose.
 arms.update(
     {
-        f'grid_{vif}_{ssim}_{target}_{share}': {
+        f'constant_guide{guide:g}_scd{scd:g}_lr{lr:g}': {
             'custom_hooks.1.agent': dict(type='FixedAgent'),
             'custom_hooks.1.actions': {
                 '_delete_': True,
                 **controls,
-                'quality_vif': (0.0, 3.6, vif),
-                'quality_ssim': (0.0, 2.0, ssim),
-                'quality_target': (0.0, 7.0, target),
-                'hard_share': (0.0, 1.0, share),
+                'guide': (0.0, 30.0, guide),
+                'quality_scd': (0.0, 2.0, scd),
+                'lr': (0.3, 3.0, lr),
             },
         }
-        for vif in (0.9, 2.7)
-        for ssim in (0.0, 1.0)
-        for target in (1.75, 3.5)
-        for share in (0.0, 0.25)
+        for guide in (10.0, 20.0)
+        for scd in (0.5, 1.25)
+        for lr in (1.0, 2.0)
     }
 )
-# The same with every weight of a part in the middle of its bounds at first: at a bound, where SSIM begins otherwise, the
-# squashing of an agent's numbers is flat, and nothing is learnt.
-middle = {
-    '_delete_': True,
-    **controls,
-    'quality_vif': (0.0, 3.6, 1.8),
-    'quality_ssim': (0.0, 2.0, 1.0),
-    'quality_scd': (0.0, 2.0, 1.0),
-}
-arms.update(
-    {
-        'middle': {'custom_hooks.1.agent': dict(type='FixedAgent'), 'custom_hooks.1.actions': middle},
-        'pgpe_middle': {**pgpe, 'custom_hooks.1.actions': middle},
-        'pgpe_middle_frozen': {
-            **pgpe,
-            'custom_hooks.1.actions': middle,
-            'custom_hooks.1.agent.init_from': 'work_dirs/policy_middle/policy.pth',
-            'custom_hooks.1.agent.frozen': True,
-        },
-    }
-)
-del middle

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ from fusionkd.rl.probe import Probe
 
 COLUMNS = (*METRICS, 'target', 'balanced', 'hybridfusion')
 VALIDATION = 'validation'
+CLEAN = 'clean'
 TEACHER = 'teacher: '
 
 
@@ -70,7 +72,7 @@ class StudyPlan:
         sets: folder with ``ir`` and ``vi`` of each test set, by name.
         pairs: of each test set, spread evenly; 0 means all.
         crop: side of the central square that is scored, 0 whole images.
-        unseen: operations that degrade the test sets, in turn from pair to pair.
+        unseen: operations that degrade the test sets, in turn from pair to pair, by kind; every kind is scored by itself.
         strength: of them, in (0, 1].
         threads: of each worker.
     """
@@ -82,7 +84,7 @@ class StudyPlan:
     sets: dict[str, str] = field(default_factory=dict)
     pairs: int = 20
     crop: int = 0
-    unseen: tuple[str, ...] = ()
+    unseen: dict[str, tuple[str, ...]] = field(default_factory=dict)
     strength: float = 0.5
     threads: int = 1
 
@@ -109,7 +111,7 @@ class StudyPlan:
             sets=list(self.sets),
             pairs=self.pairs,
             crop=self.crop,
-            unseen=list(self.unseen),
+            unseen={kind: list(ops) for kind, ops in self.unseen.items()},
             strength=self.strength,
         )
 
@@ -119,9 +121,14 @@ class StudyPlan:
         Raises:
             FileNotFoundError: a test set or a policy is not there.
             ValueError: arms of different lengths or data; operations of the test that are unknown, that an arm trains with,
-                or that its agent is paid or informed by; pairs that are in two of training, probe and test.
+                or that its agent is paid or informed by; a kind without any or named ``clean``; pairs that are in two of
+                training, probe and test.
         """
-        unknown = sorted(set(self.unseen) - set(known_degradations()))
+        empty = [kind for kind, ops in self.unseen.items() if not ops or kind == CLEAN]
+        if empty:
+            raise ValueError(f'unseen={self.unseen}: {empty} need operations, and a name that is not {CLEAN!r}')
+        unseen = set(itertools.chain(*self.unseen.values()))
+        unknown = sorted(unseen - set(known_degradations()))
         if unknown:
             raise ValueError(f'unknown degradations {unknown}; known: {", ".join(known_degradations())}')
         tests = {name: open_set(name, folder) for name, folder in self.sets.items()}
@@ -143,7 +150,7 @@ class StudyPlan:
                 ops |= set((hook.probe.get('degraded') or {}).get('ops', ()))
                 for name, dataset in tests.items():
                     build_probe(hook).check_disjoint(dataset, f'test ({name})')
-            shared = sorted(ops & set(self.unseen))
+            shared = sorted(ops & unseen)
             if shared:
                 raise ValueError(f'arm {arm!r} meets {shared} in training or on its probe; test with other operations')
         train = pair_identities(DATASETS.build(copy.deepcopy(base.train_dataloader.dataset)))
@@ -187,20 +194,19 @@ class StudyTrainer:
 
     @torch.no_grad()
     def score(self, fuser: torch.nn.Module, pairs: PairSet) -> dict[str, dict[str, float]]:
-        """Means over the pairs where a metric is defined, under ``clean`` and ``degraded``, the latter against clean sources.
+        """Means over the pairs where a metric is defined, under ``clean`` and every kind of degradation, against clean sources.
 
         Args:
             fuser: with ``predict(ir, vis)``.
             pairs: to fuse.
         """
-        kinds = ['clean'] + ['degraded'] * bool(self.plan.unseen)
-        rows: dict[str, list[dict[str, float]]] = {kind: [] for kind in kinds}
+        rows: dict[str, list[dict[str, float]]] = {kind: [] for kind in (CLEAN, *self.plan.unseen)}
         for place, pair in enumerate(pairs):
             ir, vis = (centre_crop(x, self.plan.crop) for x in pair)
-            fused = dict(clean=fuser.predict(ir, vis))
-            if self.plan.unseen:
-                op = self.plan.unseen[place % len(self.plan.unseen)]
-                fused['degraded'] = fuser.predict(*degrade_pair(ir, vis, op, self.plan.strength, place))
+            fused = {CLEAN: fuser.predict(ir, vis)}
+            for kind, ops in self.plan.unseen.items():
+                op = ops[place % len(ops)]
+                fused[kind] = fuser.predict(*degrade_pair(ir, vis, op, self.plan.strength, place))
             values = score_methods(ir, vis, fused, self.protocol, METRICS)
             for kind, row in values.items():
                 row['balanced'] = row.pop('score')

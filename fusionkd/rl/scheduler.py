@@ -236,8 +236,8 @@ class AgentScheduler:
                 self.handles[name].apply(values[name])
 
     def plot(self) -> None:
-        """Draw all decisions of the run."""
-        if is_main_process():
+        """Draw all decisions of the run; nothing of an episode, whose folder is thrown away."""
+        if is_main_process() and self.journal is None:
             plot_decisions([asdict(d) for d in self.decisions], self.folder / 'agent.png')
 
     def state_dict(self) -> dict:

@@ -13,7 +13,7 @@ from fusionkd.engine.study import PairSet, StudyPlan, open_set
 def plan(agent_recipe, scene_folder, tmp_path):
     def make(**changes):
         sets = dict(small=str(scene_folder / 'test'))
-        options = dict(data_root=str(scene_folder), sets=sets, pairs=2, unseen=('smoke', 'occlusion'))
+        options = dict(data_root=str(scene_folder), sets=sets, pairs=2, unseen=dict(far=('smoke', 'occlusion')))
         return StudyPlan(str(agent_recipe), str(tmp_path / 'out'), **options | changes)
 
     return make
@@ -26,16 +26,16 @@ def test_two_arms_one_seed_and_a_resume(agent_recipe, scene_folder, tmp_path, ca
     folder = tmp_path / 'out'
     assert '[3/3, ' in out and 'written to out/study.md' in out
     page = (folder / 'study.md').read_text()
-    assert '**ppo** against **scratch**' in page and '## small, degraded' in page and 'teacher: t' in page
+    assert '**ppo** against **scratch**' in page and '## small, far' in page and 'teacher: t' in page
     assert '2 arms, seeds 0, 4 iterations each' in page and 'smoke, occlusion' in page
     for picture in ('decisions_learners.png', 'differences.png'):
         assert f'![{picture}]' in page and cv2.imread(str(folder / picture)).std() > 5
     run = json.loads((folder / 'runs/ppo/seed0/run.json').read_text())
-    assert set(run['scores']) == {'small', 'validation'} and set(run['scores']['small']) == {'clean', 'degraded'}
+    assert set(run['scores']) == {'small', 'validation'} and set(run['scores']['small']) == {'clean', 'far'}
     clean = run['scores']['small']['clean']
     assert {'VIF', 'Qabf', 'SSIM', 'SCD', 'Nabf', 'target', 'balanced', 'hybridfusion'} == set(clean)
     assert clean['hybridfusion'] == pytest.approx((clean['VIF'] + 1.5 * clean['Qabf'] + clean['SSIM']) / 3)
-    assert clean['balanced'] != run['scores']['small']['degraded']['balanced']
+    assert clean['balanced'] != run['scores']['small']['far']['balanced']
     assert run['seconds']['training_cpu'] > 0 and set(run['actions']) == {'guide', 'hard_op'}
     assert (folder / 'runs/ppo/seed0/agent.jsonl').read_text().count('\n') == 3
     assert f'{clean["balanced"]:.4f}' in page
@@ -58,7 +58,8 @@ def test_arms_must_be_comparable(plan):
         'equally long on the same data': ({'train_dataloader.batch_size': 1}, {}),
         r"meets \['smoke'\] in training": ({'model.hard_samples.ops': ['smoke']}, {}),
         r"meets \['smoke'\] in training or on its probe": ({'custom_hooks.1.probe.degraded.ops': ['smoke']}, {}),
-        'unknown degradations': ({}, dict(unseen=('fog',))),
+        'unknown degradations': ({}, dict(unseen=dict(far=('fog',)))),
+        r"\['clean'\] need operations": ({}, dict(unseen=dict(clean=('smoke',)))),
     }
     for message, (options, changes) in cases.items():
         with pytest.raises(ValueError, match=message):
