@@ -194,7 +194,7 @@ class StudyTrainer:
 
     @torch.no_grad()
     def score(self, fuser: torch.nn.Module, pairs: PairSet) -> dict[str, dict[str, float]]:
-        """Means over the pairs where a metric is defined, under ``clean`` and every kind of degradation, against clean sources.
+        """Means over the pairs where a metric is defined, under ``clean`` and each kind of degradation; sources are clean.
 
         Args:
             fuser: with ``predict(ir, vis)``.
