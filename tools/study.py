@@ -227,6 +227,10 @@ def to_markdown(header: dict[str, Any], results: Results, failed: Sequence[str],
         f'torch {header["torch"]}.',
         '',
         *_verdict(results),
+        '',
+        '## Balanced score, all sets',
+        '',
+        *_summary(results),
     ]
     for place in results.places:
         lines += ['', f'## {place[0]}, {place[1]}', '', *_table(results, place)]
@@ -275,6 +279,21 @@ def _verdict(results: Results) -> list[str]:
         )
     counts = ', '.join(f'{n} of {sum(p[1] == kind for p in results.places)} {kind} sets' for kind, n in ahead.items())
     return [*lines, '', f'The agent is ahead by more than the standard error on {counts}.']
+
+
+def _summary(results: Results) -> list[str]:
+    kinds = {kind: [p for p in results.places if p[1] == kind] for kind in results.kinds}
+    lines = [_row(['arm', *map(', '.join, results.places), *(f'mean, {kind}' for kind in kinds)])]
+    lines.append('|---|' + '---:|' * (len(results.places) + len(kinds)))
+
+    def mean(arm: str, places: Sequence[tuple[str, str]]) -> float:
+        return statistics.mean(results.mean(arm, p) for p in places)
+
+    for arm in sorted(results.arms, key=lambda arm: -mean(arm, results.places)):
+        values = [results.mean(arm, p) for p in results.places] + [mean(arm, places) for places in kinds.values()]
+        label = arm + (' (learns)' if arm in results.learners else '')
+        lines.append(_row([label, *(f'{value:.4f}' for value in values)]))
+    return lines
 
 
 def _table(results: Results, place: tuple[str, str]) -> list[str]:

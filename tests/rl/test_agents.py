@@ -233,15 +233,18 @@ def test_pgpe_explores_with_a_draw_and_its_mirror_image():
 
 
 def test_pgpe_update_by_hand():
-    """Deviation 0.5, returns 3 and 1 of a pair: advantages 1 and -1 over their deviation, the root of 2."""
+    """Deviation 0.5, returns 3 and 1 of a pair: advantages 1 and -1; then 1.1 and 0.9, which are worth a tenth of that."""
     agent = build(PGPE, dict(guide=Control(0.5)), population=2, std=0.5, lr=2.0, hold=None, inputs=[])
-    for reward in (3.0, 1.0):
-        agent.act([0, 0, 0], 0)
-        agent.observe(reward, [0, 0, 0], True)
-    noise = agent.outcomes[0][0].item()
-    logs = agent.update()
-    assert agent.mean.item() == pytest.approx(0.5 * 2 * noise / 2**0.5)
-    assert logs['loss'] == -2 and logs['approx_kl'] == pytest.approx(noise**2)
+    mean = 0.0
+    for returns, advantage, scale in (((3.0, 1.0), 1.0, 1.0), ((1.1, 0.9), 0.1, ((2 + 0.02) / 4) ** 0.5)):
+        for reward in returns:
+            agent.act([0, 0, 0], 0)
+            agent.observe(reward, [0, 0, 0], True)
+        step = 2 * advantage / scale * agent.outcomes[0][0].item()
+        logs = agent.update()
+        mean += 0.5 * step
+        assert agent.mean.item() == pytest.approx(mean)
+        assert logs['loss'] == pytest.approx(-sum(returns) / 2) and logs['approx_kl'] == pytest.approx(0.5 * step**2)
 
 
 def test_a_pgpe_policy_needs_only_its_inputs(tmp_path):

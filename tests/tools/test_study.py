@@ -26,7 +26,11 @@ def test_two_arms_one_seed_and_a_resume(agent_recipe, scene_folder, tmp_path, ca
     folder = tmp_path / 'out'
     assert '[3/3, ' in out and 'written to out/study.md' in out
     page = (folder / 'study.md').read_text()
-    assert '**ppo** against **scratch**' in page and '## small, far' in page and 'teacher: t' in page
+    assert (
+        '**ppo** against **scratch**' in page
+        and '| arm | small, clean | small, far | mean, clean | mean, far |' in page
+    )
+    assert '## small, far' in page and 'teacher: t' in page
     assert '2 arms, seeds 0, 4 iterations each' in page and 'smoke, occlusion' in page
     for picture in ('decisions_learners.png', 'differences.png'):
         assert f'![{picture}]' in page and cv2.imread(str(folder / picture)).std() > 5

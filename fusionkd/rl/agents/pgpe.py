@@ -24,14 +24,15 @@ class PGPEAgent(BaseAgent):
     Noise on every single decision cancels out over a training: all trainings look alike, and the gain of one decision is
     buried in chance. Here one draw of the parameters holds for many decisions and is compared with its mirror image, in
     :mod:`fusionkd.engine.episodes` in two trainings of the same seed. Deviations stay as they are (not from the paper, which
-    adapts them).
+    adapts them), and steps are measured by what a draw has been worth so far: where no draw makes a difference any more, the
+    policy stays where it is.
 
     Numbers are the sigmoid of ``b + W tanh(x)``, x the observations normalised by running moments, choices its largest
     output. At first W is 0 and b such that the action is the initial one.
 
     Args:
         population: draws per update, an even number. Default 8.
-        lr: step in units of the deviation, for returns of deviation 1. Default 1.
+        lr: step in units of the deviation, for returns of deviation 1, as estimated from all updates so far. Default 1.
         std: deviation of b and W. Default 0.8.
         inputs: patterns of the observations that the policy sees, such as ``'gap/*/score'``; empty for a policy that is a
             constant. Default all of them.
@@ -94,6 +95,7 @@ class PGPEAgent(BaseAgent):
         self.held = 0  # of them paid for
         self.second = self.mirrored  # the next draw is the mirror image of the last
         self.earned = 0.0
+        self.worth = [0.0, 0]  # of draws so far: sum of squared advantages, and how many
         self.outcomes: list[tuple[Tensor, float, float]] = []  # noise, return, baseline: nan, the mean of its pair
 
     def decide(self, observations: Tensor, progress: float, explore: bool) -> tuple[np.ndarray, list[object]]:
@@ -141,7 +143,8 @@ class PGPEAgent(BaseAgent):
         returns = torch.tensor([earned for _, earned, _ in self.outcomes], dtype=torch.float64)
         advantages = returns - self._baselines(returns)
         self.outcomes = []
-        step = (advantages / (advantages.std() + 1e-8))[:, None, None] * noise
+        self.worth = [self.worth[0] + advantages.square().sum().item(), self.worth[1] + len(advantages)]
+        step = (advantages / (math.sqrt(self.worth[0] / self.worth[1]) + 1e-8))[:, None, None] * noise
         step = self.lr * step.mean(0)
         self.mean += self.std * step
         entropy = normal_entropy(torch.tensor(math.log(self.std))).item() * self.mean.numel()
@@ -180,6 +183,7 @@ class PGPEAgent(BaseAgent):
             held=self.held,
             second=self.second,
             earned=self.earned,
+            worth=self.worth,
             outcomes=self.outcomes,
         )
         return super().state_dict() | copy.deepcopy(own)
@@ -188,7 +192,7 @@ class PGPEAgent(BaseAgent):
         super().load_state_dict(state)
         state = copy.deepcopy(state)
         self.load_policy_state(state)
-        for name in ('noise', 'drawn', 'taken', 'held', 'second', 'earned', 'outcomes'):
+        for name in ('noise', 'drawn', 'taken', 'held', 'second', 'earned', 'worth', 'outcomes'):
             setattr(self, name, state[name])
 
     def policy_state(self) -> dict:
