@@ -26,7 +26,7 @@ from mmengine.config import DictAction
 
 from fusionkd.engine.config import load_config
 from fusionkd.engine.pool import run_tasks
-from fusionkd.engine.recognition_study import START, RecognitionPlan, summarise
+from fusionkd.engine.comparison import START, ComparisonPlan, summarise
 from fusionkd.engine.records import digest, write_json
 from fusionkd.engine.study import TEACHER, StudyTask
 from fusionkd.evaluation.significance import PairedTest, compare_pairs
@@ -69,7 +69,7 @@ def train_first(args: argparse.Namespace, recipes: list[str]) -> None:
             raise RuntimeError(f'{name} could not be trained; see {folder}')
 
 
-def run_study(args: argparse.Namespace) -> tuple[RecognitionPlan, dict[str, dict[int, dict]]]:
+def run_study(args: argparse.Namespace) -> tuple[ComparisonPlan, dict[str, dict[int, dict]]]:
     """Train what is not there yet; the plan, and outcomes by arm and seed.
 
     Raises:
@@ -83,7 +83,7 @@ def run_study(args: argparse.Namespace) -> tuple[RecognitionPlan, dict[str, dict
     wanted = {name: dict(arms[name]) for name in args.arms or arms}
     train_first(args, study.get('first', []))
     options = {**study.get('options', {}), **(args.cfg_options or {})}
-    plan = RecognitionPlan(str(args.config), str(args.out), options, args.data_root, args.threads)
+    plan = ComparisonPlan(str(args.config), str(args.out), options, args.data_root, args.threads)
     plan.check(wanted)
     header, path = plan.describe(), args.out / 'study.json'
     if path.is_file() and json.loads(path.read_text(encoding='utf-8')) != header:

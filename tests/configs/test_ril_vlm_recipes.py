@@ -8,7 +8,7 @@ from mmengine.structures import BaseDataElement
 pytest.importorskip('transformers', reason='needs the extra vlm')
 
 from fusionkd.engine.config import build_runner, load_config
-from fusionkd.engine.recognition_study import RecognitionPlan, RecognitionTrainer
+from fusionkd.engine.comparison import ComparisonPlan, ComparisonTrainer
 from fusionkd.engine.study import StudyTask
 from fusionkd.models.judges import ExactMatchJudge
 from fusionkd.registry import MODELS
@@ -146,12 +146,12 @@ def test_the_study_in_miniature(tmp_path, monkeypatch):
         if key not in ('train_cfg.max_iters', 'visualizer.vis_backends')
     }
     options |= {'study.updates': 2, 'custom_hooks': [], 'model.teachers.0.folder': str(tmp_path / 'responses')}
-    plan = RecognitionPlan(str(FOLDER / 'ril_vlm.py'), str(tmp_path / 'study'), options)
+    plan = ComparisonPlan(str(FOLDER / 'ril_vlm.py'), str(tmp_path / 'study'), options)
     arms = load_config(FOLDER / 'ril_vlm.py').arms
     plan.check(arms)
     lengths = {arm: plan.load(dict(chosen)).train_cfg.max_iters for arm, chosen in arms.items()}
     assert lengths['Dr.GRPO'] == lengths['Dr.GRPO with teacher'] == 2
     assert lengths['frozen discriminator'] == 3 and lengths['RIL'] == 5  # one of pretraining
-    outcome = RecognitionTrainer(plan).run_task(StudyTask('RIL', 0, dict(arms['RIL'])))
+    outcome = ComparisonTrainer(plan).run_task(StudyTask('RIL', 0, dict(arms['RIL'])))
     assert 0 <= outcome['scores']['exact_match'] <= 1, outcome
     assert {'judge/student', 'similarity/teacher', 'accuracy', 'kl'} <= outcome['logs'].keys()

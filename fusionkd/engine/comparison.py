@@ -34,7 +34,7 @@ TAIL = 100  # iterations at the end over which what the terms logged is averaged
 
 
 @dataclass(frozen=True)
-class RecognitionPlan:
+class ComparisonPlan:
     """What all runs of a study share.
 
     Attributes:
@@ -65,9 +65,9 @@ class RecognitionPlan:
                     term.loss.setdefault('seed', seed)
         return config
 
-    def make_trainer(self) -> RecognitionTrainer:
+    def make_trainer(self) -> ComparisonTrainer:
         """For a worker of a pool."""
-        return RecognitionTrainer(self)
+        return ComparisonTrainer(self)
 
     def describe(self) -> dict[str, Any]:
         """What decides the numbers besides arm and seed; a study may only be resumed where it is the same."""
@@ -113,14 +113,14 @@ def iterations_for(model: Mapping[str, Any], updates: int) -> int:
     return updates * (2 if model.get('train_discriminator', True) else 1) + pretrain
 
 
-class RecognitionTrainer:
+class ComparisonTrainer:
     """Trains and scores one run after the other in one process.
 
     Args:
         plan: what the runs share.
     """
 
-    def __init__(self, plan: RecognitionPlan):
+    def __init__(self, plan: ComparisonPlan):
         self.plan = plan
         config = plan.load()
         self.dataset = DATASETS.build(copy.deepcopy(config.test_dataloader.dataset))
