@@ -24,9 +24,9 @@ from typing import Any
 
 from mmengine.config import DictAction
 
+from fusionkd.engine.comparison import START, ComparisonPlan, summarise
 from fusionkd.engine.config import load_config
 from fusionkd.engine.pool import run_tasks
-from fusionkd.engine.comparison import START, ComparisonPlan, summarise
 from fusionkd.engine.records import digest, write_json
 from fusionkd.engine.study import TEACHER, StudyTask
 from fusionkd.evaluation.significance import PairedTest, compare_pairs

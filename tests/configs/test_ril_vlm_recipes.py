@@ -7,8 +7,8 @@ from mmengine.structures import BaseDataElement
 
 pytest.importorskip('transformers', reason='needs the extra vlm')
 
-from fusionkd.engine.config import build_runner, load_config
 from fusionkd.engine.comparison import ComparisonPlan, ComparisonTrainer
+from fusionkd.engine.config import build_runner, load_config
 from fusionkd.engine.study import StudyTask
 from fusionkd.models.judges import ExactMatchJudge
 from fusionkd.registry import MODELS
