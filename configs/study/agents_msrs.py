@@ -36,6 +36,8 @@ controls = dict(
     lr=(0.3, 3.0, 1.0),
 )
 few = ['StudentPerformance', 'Progress']
+seen = ['StudentPerformance', 'TeacherGap', 'Progress']
+schedule = {'custom_hooks.1.observation': seen}  # measure for a schedule no more than it or a simple agent needs
 # Clean and degraded images count alike.
 paid = dict(type='Rewards', rewards=[dict(type='ScoreGain'), dict(type='GeneralisationGain', every=2)])
 # Bandits have no critic that knows how a student's gains fade, so they are paid what is above the expected gain.
@@ -45,7 +47,7 @@ bandit = {
 }
 # Draws of a linear policy's parameters that hold for a whole training, in pairs; few inputs, for there are few trainings.
 pgpe = {
-    'custom_hooks.1.observation': ['StudentPerformance', 'TeacherGap', 'Progress'],
+    **schedule,
     'custom_hooks.1.agent': dict(type='PGPEAgent', inputs=['gap/teacher/score', 'progress']),
 }
 learnt = {**pgpe, 'custom_hooks.1.agent.init_from': 'work_dirs/policy_pgpe/policy.pth'}
@@ -122,18 +124,23 @@ plain = [dict(type='StudentEMAHook')]
 arms = {
     'scratch': {'model.terms.1.weight': 0.0, 'model.hard_share': 0.0, 'custom_hooks': plain},
     'fixed': {'model.terms.1.weight': 10.0, 'model.hard_samples.strength': (0.0, 1.0), 'custom_hooks': plain},
-    'random': {'custom_hooks.1.agent': dict(type='RandomAgent')},
+    'random': {**schedule, 'custom_hooks.1.agent': dict(type='RandomAgent')},
     'linear': {
+        **schedule,
         'custom_hooks.1.agent': dict(
             type='LinearAgent', start=dict(guide=20.0, hard_strength=0.0), end=dict(guide=0.0, hard_strength=1.0)
-        )
+        ),
     },
     'cosine': {
+        **schedule,
         'custom_hooks.1.agent': dict(
             type='CosineAgent', start=dict(guide=20.0, hard_share=0.5), end=dict(guide=0.0, hard_share=0.0)
-        )
+        ),
     },
-    'heuristic': {'custom_hooks.1.agent': dict(type='GapProportionalAgent', gaps=dict(guide='gap/*/score'))},
+    'heuristic': {
+        **schedule,
+        'custom_hooks.1.agent': dict(type='GapProportionalAgent', gaps=dict(guide='gap/*/score')),
+    },
     'linucb': {**bandit, 'custom_hooks.1.agent': dict(type='LinUCBAgent', levels=2)},
     'thompson': {**bandit, 'custom_hooks.1.agent': dict(type='ThompsonAgent', levels=2)},
     'exp3': {**bandit, 'custom_hooks.1.agent': dict(type='EXP3Agent', levels=2)},
@@ -170,10 +177,12 @@ arms = {
     'pgpe_hackable': {**pgpe, 'custom_hooks.1.reward': dict(_delete_=True, type='HybridFusionGain')},
     'pgpe_hackable_frozen': {**frozen, 'custom_hooks.1.agent.init_from': 'work_dirs/policy_hackable/policy.pth'},
 }
-# Constant oracle: points of a grid, of which the validation pairs choose.
+# Constant oracles, of which the validation pairs choose: points of a grid over three controls, and 24 points spread over all
+# nine (a Kronecker sequence of square roots of primes), within 0.1 to 0.9 of the bounds.
 arms.update(
     {
         f'constant_guide{guide:g}_scd{scd:g}_lr{lr:g}': {
+            **schedule,
             'custom_hooks.1.agent': dict(type='FixedAgent'),
             'custom_hooks.1.actions': {
                 '_delete_': True,
@@ -186,5 +195,21 @@ arms.update(
         for guide in (10.0, 20.0)
         for scd in (0.5, 1.25)
         for lr in (1.0, 2.0)
+    }
+)
+arms.update(
+    {
+        f'spread_{point}': {
+            **schedule,
+            'custom_hooks.1.agent': dict(type='FixedAgent'),
+            'custom_hooks.1.actions': {'_delete_': True}
+            | {
+                name: (low, high, low + (high - low) * (0.1 + 0.8 * (point * prime**0.5 % 1)))
+                for prime, (name, (low, high, _)) in zip(
+                    (2, 3, 5, 7, 11, 13, 17, 19, 23), controls.items(), strict=True
+                )
+            },
+        }
+        for point in range(1, 25)
     }
 )
