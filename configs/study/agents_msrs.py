@@ -170,6 +170,23 @@ arms = {
     'pgpe': {**pgpe, **within},
     'pgpe_pretrained_frozen': frozen,
     'pgpe_pretrained_adapting': {**learnt, **within, 'custom_hooks.1.agent.std': 0.2},
+    # The learnt policy without its decisions over time: their mean over the five runs of pgpe_pretrained_frozen.
+    'pgpe_mean': {
+        **schedule,
+        'custom_hooks.1.agent': dict(type='FixedAgent'),
+        'custom_hooks.1.actions': dict(
+            _delete_=True,
+            guide=(0.0, 30.0, 14.38),
+            quality_vif=(0.0, 2.7, 1.78),
+            quality_vif_sum=(0.0, 3.6, 2.3),
+            quality_qabf=(0.0, 7.5, 0.84),
+            quality_scd=(0.0, 2.0, 1.59),
+            quality_target=(0.0, 10.5, 4.66),
+            hard_strength=(0.0, 1.0, 0.3),
+            hard_share=(0.0, 1.0, 0.07),
+            lr=(0.3, 3.0, 1.39),
+        ),
+    },
     # The learnt policy with a part of its decisions taken away.
     'pgpe_no_hard_samples': {**frozen, 'custom_hooks.2.stages.0.hard': dict(share=0.0)},
     'pgpe_no_guidance_control': {**frozen, 'custom_hooks.2.stages.0.weights': dict(guide=10.0)},
