@@ -25,6 +25,7 @@ from fusionkd.engine.config import load_config
 from fusionkd.engine.pool import run_tasks
 from fusionkd.engine.records import digest, write_json
 from fusionkd.engine.study import (
+    CLEAN,
     COLUMNS,
     TEACHER,
     VALIDATION,
@@ -39,6 +40,7 @@ from fusionkd.fileio import atomic_path
 from fusionkd.rl.plots import plot_differences, plot_runs
 
 RULED = 'balanced'  # the metric that decides
+DEGRADED = 'degraded'  # the mean over all kinds of degradation
 
 
 def parse_args() -> argparse.Namespace:
@@ -186,6 +188,10 @@ class Results:
     def values(self, arm: str, place: tuple[str, str], metric: str) -> dict[int, float]:
         """By seed, where the metric is defined."""
         name, kind = place
+        if kind == DEGRADED:
+            kinds = [self.values(arm, (name, k), metric) for k in self.kinds if k != CLEAN]
+            seeds = set.intersection(*(set(found) for found in kinds))
+            return {seed: statistics.mean(found[seed] for found in kinds) for seed in sorted(seeds)}
         found = {seed: r['scores'][name][kind][metric] for (a, seed), r in self.records.items() if a == arm}
         return {seed: value for seed, value in found.items() if value is not None}
 
@@ -256,13 +262,15 @@ def _verdict(results: Results) -> list[str]:
         _row(['set', 'seeds', learner, schedule, 'difference ± s.e.', 'p (t)', 'p (sign flips)', 'better']),
         '|---' * 8 + '|',
     ]
-    ahead: dict[str, int] = {}
-    for place in results.places:
+    ahead: dict[str, list[bool]] = {}
+    names = list(dict.fromkeys(name for name, _ in results.places))
+    pooled = [(name, DEGRADED) for name in names] if len(results.kinds) > 2 else []
+    for place in [*results.places, *pooled]:
         test = results.compare(learner, schedule, place)
         if test is None:
             continue
         better = test.difference > test.error if test.count > 1 else False
-        ahead[place[1]] = ahead.get(place[1], 0) + better
+        ahead.setdefault(place[1], []).append(better)
         lines.append(
             _row(
                 [
@@ -277,7 +285,7 @@ def _verdict(results: Results) -> list[str]:
                 ]
             )
         )
-    counts = ', '.join(f'{n} of {sum(p[1] == kind for p in results.places)} {kind} sets' for kind, n in ahead.items())
+    counts = ', '.join(f'{sum(found)} of {len(found)} {kind} sets' for kind, found in ahead.items())
     return [*lines, '', f'The agent is ahead by more than the standard error on {counts}.']
 
 
