@@ -1,11 +1,12 @@
-"""What no network could exceed: the pixels of a fused image, optimised one pair at a time under an objective.
+"""What an objective leaves to be had: the pixels of a fused image, optimised one pair at a time under an objective.
 
     python benchmarks/headroom.py --set MSRS=data/MSRS/test --set TNO=data/TNO --pairs 10
 
 A network must guess from a pair what its fused image should be; here the image itself is the parameter, started from
-``--start`` and moved by Adam along the gradient of ``QualityLoss`` with weights of ``--weights``. Each ``--weights`` is one
-row a set. The images are rounded before they are scored, by protocol ``cddfuse`` and the balanced score. The start, the
-maximum and, if named, networks are scored on the same pairs. With ``--save`` the images are written, to be looked at.
+``--start`` and moved by Adam along the gradient of ``QualityLoss`` with weights of ``--weights``. What it gains was left,
+whether or not a network can learn it. Each ``--weights`` is one row a set. The images are rounded before they are scored, by
+protocol ``cddfuse`` and the balanced score; the start, the maximum and, if named, networks are scored on the same pairs.
+With ``--save`` the images are written, to be looked at.
 """
 
 import argparse

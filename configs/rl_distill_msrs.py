@@ -10,7 +10,7 @@
 # guidance and samples alone had hardly an effect; brightness and artefacts are not, so that no score is bought with darker
 # or noisier images. Guidance compares the images, on half of each batch: VGG-19 features (PerceptualLoss, the paper's) need
 # a download. At this length the learnt policy is no better than the baseline, distill_fixed_msrs.py; tools/train_agent.py
-# with this recipe learns one for it.
+# with this recipe and `--cfg-options custom_hooks.0.agent.frozen=False` learns one for it.
 _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/default_runtime.py']
 
 model = dict(

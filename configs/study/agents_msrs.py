@@ -1,8 +1,9 @@
 # What an agent is worth on MSRS: a student of 8.7 thousand parameters under fusionkd-teacher, trained in half a minute by
 # learning agents and by the schedules they must beat. The recipe below is the arm `ppo`; the others change it.
 #   python tools/study.py configs/study/agents_msrs.py --data-root data/MSRS --set MSRS=data/MSRS/test --set TNO=data/TNO
-# Policies of the pretrained arms, into work_dirs/policy_pgpe (ppo and pgpe_hackable likewise):
-#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe_whole --episodes 128 --batch 8 \
+# Policies of the pretrained arms, into work_dirs/policy_pgpe; policy_ppo by `--arm ppo`, policy_hackable by
+# `--arm pgpe_hackable`:
+#   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe_whole --episodes 96 --batch 8 \
 #       --out work_dirs/policy_pgpe --data-root data/MSRS
 # Not from a paper: all of it; see docs/agents.md.
 _base_ = ['../swift_minute_msrs.py']

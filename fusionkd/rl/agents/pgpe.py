@@ -24,8 +24,8 @@ class PGPEAgent(BaseAgent):
     Noise on every single decision cancels out over a training: all trainings look alike, and the gain of one decision is
     buried in chance. Here one draw of the parameters holds for many decisions and is compared with its mirror image, in
     :mod:`fusionkd.engine.episodes` in two trainings of the same seed. Deviations stay as they are (not from the paper, which
-    adapts them), and steps are measured by what a draw has been worth so far: where no draw makes a difference any more, the
-    policy stays where it is.
+    adapts them), and steps are measured by what a draw has been worth so far: where draws hardly differ any more, the policy
+    hardly moves.
 
     Numbers are the sigmoid of ``b + W tanh(x)``, x the observations normalised by running moments, choices its largest
     output. At first W is 0 and b such that the action is the initial one.
