@@ -79,7 +79,7 @@ custom_hooks = [
         ),
     ),
 ]
-study = dict(unseen=dict(far=['smoke', 'occlusion']), strength=0.5)
+study = dict(unseen=dict(near=['smoke'], far=['occlusion']), strength=0.5)
 arms = {{
     'scratch': {{'model.terms.1.weight': 0.0, 'custom_hooks': [dict(type='StudentEMAHook')]}},
     'ppo': {{}},

@@ -28,18 +28,23 @@ def test_two_arms_one_seed_and_a_resume(agent_recipe, scene_folder, tmp_path, ca
     page = (folder / 'study.md').read_text()
     assert (
         '**ppo** against **scratch**' in page
-        and '| arm | small, clean | small, far | mean, clean | mean, far |' in page
+        and '| arm | small, clean | small, near | small, far | mean, clean | mean, near | mean, far |' in page
     )
     assert '## small, far' in page and 'teacher: t' in page
-    assert '2 arms, seeds 0, 4 iterations each' in page and 'smoke, occlusion' in page
+    assert (
+        '2 arms, seeds 0, 4 iterations each' in page and 'near: with smoke; far: with occlusion at strength 0.5' in page
+    )
     for picture in ('decisions_learners.png', 'differences.png'):
         assert f'![{picture}]' in page and cv2.imread(str(folder / picture)).std() > 5
     run = json.loads((folder / 'runs/ppo/seed0/run.json').read_text())
-    assert set(run['scores']) == {'small', 'validation'} and set(run['scores']['small']) == {'clean', 'far'}
+    assert set(run['scores']) == {'small', 'validation'} and set(run['scores']['small']) == {'clean', 'near', 'far'}
     clean = run['scores']['small']['clean']
     assert {'VIF', 'Qabf', 'SSIM', 'SCD', 'Nabf', 'target', 'balanced', 'hybridfusion'} == set(clean)
     assert clean['hybridfusion'] == pytest.approx((clean['VIF'] + 1.5 * clean['Qabf'] + clean['SSIM']) / 3)
     assert clean['balanced'] != run['scores']['small']['far']['balanced']
+    other = json.loads((folder / 'runs/scratch/seed0/run.json').read_text())
+    means = [sum(r['scores']['small'][k]['balanced'] for k in ('near', 'far')) / 2 for r in (run, other)]
+    assert '| small, degraded | 1 | {:.4f} | {:.4f} |'.format(*means) in page
     assert run['seconds']['training_cpu'] > 0 and set(run['actions']) == {'guide', 'hard_op'}
     assert (folder / 'runs/ppo/seed0/agent.jsonl').read_text().count('\n') == 3
     assert f'{clean["balanced"]:.4f}' in page
