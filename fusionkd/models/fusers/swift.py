@@ -65,6 +65,33 @@ class DepthwiseBlock(nn.Module):
         return x + self.mix(self.spatial(x))
 
 
+class ScaledConv(nn.Conv2d):
+    """A 1 x 1 convolution whose output channels are multiplied by constants, so that some learn in smaller steps.
+
+    An optimiser that moves all weights alike (Adam, Muon) moves these outputs alike; a constant sets how far that is.
+
+    Args:
+        in_channels: of the convolution.
+        scale: constant of every output channel.
+    """
+
+    def __init__(self, in_channels: int, scale: list[float]):
+        super().__init__(in_channels, len(scale), 1)
+        self.register_buffer('scale', torch.tensor(scale), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(N, in_channels, H, W)`` to ``(N, len(scale), H, W)``."""
+        return F.conv2d(x, self.weight * self.scale[:, None, None, None], self.bias * self.scale)
+
+    @torch.no_grad()
+    def merged(self) -> nn.Conv2d:
+        """The same function as a plain convolution."""
+        conv = nn.Conv2d(self.in_channels, self.out_channels, 1, device=self.weight.device)
+        conv.weight.copy_(self.weight * self.scale[:, None, None, None])
+        conv.bias.copy_(self.bias * self.scale)
+        return conv
+
+
 BLOCKS = {'plain': PlainBlock, 'depthwise': DepthwiseBlock}
 
 
@@ -75,12 +102,15 @@ class SwiftFuser(BaseFuser):
     Each source is split into the local mean :math:`m` of 16 pixels and the detail :math:`d` around it. A network predicts
     how much of either detail every pixel gets, how the means are mixed, and a correction:
 
-    .. math:: F = (0.8 + a) d_{ir} + (0.8 + b) d_{vis} + m_{vis} + \sigma(10 s (m_{ir} - m_{vis})) (m_{ir} - m_{vis}) + c
+    .. math:: F = (0.8 + a) d_{ir} + (0.8 + b) d_{vis} + m_{vis} + \sigma(10 s (m_{ir} - m_{vis})) (m_{ir} - m_{vis}) + k c
 
     It starts from ``a = b = c = 0``, which is a sound fusion already. All layers run at ``1 / factor`` of the resolution on
     the ``factor ** 2`` pixels of a cell as channels (pixel unshuffle), so that no pixel is lost and no map is upsampled:
     halos come from coarse weight maps. The network sees the detail compressed, ``d / (|d| + 0.02)``, with its mean strength
     and the local means: metrics and eyes see contrast relative to its surroundings, and a night image has little of it.
+
+    ``k`` keeps the correction quiet. Optimisers move all weights of the last layer alike, while ``a`` and ``b`` multiply a
+    detail, which is mostly faint, and ``c`` is added to the image as it is: with ``k = 1`` it is noise for most of a training.
 
     Args:
         width: channels. Default 16; multiples of 16 suit the vector units of CPUs.
@@ -90,10 +120,11 @@ class SwiftFuser(BaseFuser):
         factor: side of a cell in pixels, 2, 4 or 8. Default 4.
         block: ``'plain'``, a 3 x 3 convolution with an identity branch that merges into it, or ``'depthwise'``.
         stem: side of the first kernel. Default 3.
+        correction: ``k``, above 0. Default 0.05. docs/lightweight.md has what 1 costs.
         init_cfg: see :class:`BaseFuser`.
 
     Raises:
-        ValueError: an unknown block or factor.
+        ValueError: an unknown block or factor, or a correction of 0 or less.
     """
 
     def __init__(
@@ -105,11 +136,14 @@ class SwiftFuser(BaseFuser):
         factor: int = 4,
         block: str = 'plain',
         stem: int = 3,
+        correction: float = 0.05,
         init_cfg: dict | None = None,
     ):
         super().__init__(init_cfg)
         if block not in BLOCKS or factor not in (2, 4, 8):
             raise ValueError(f'block={block!r}, factor={factor}; known: {", ".join(BLOCKS)}; 2, 4, 8')
+        if not correction > 0:
+            raise ValueError(f'correction must be above 0, got {correction}: with 0 the last layer could not learn it')
         self.factor = factor
         self.divisor = max(_SURROUND, factor * _CONTEXT)
         make, inner = BLOCKS[block], context_width or width
@@ -126,7 +160,7 @@ class SwiftFuser(BaseFuser):
             nn.Conv2d(inner, width, 1),
         )
         self.join = make(width)
-        self.maps = nn.Conv2d(width, 3 * cell, 1)
+        self.maps = ScaledConv(width, [1.0] * (2 * cell) + [correction] * cell)
         self.slope = nn.Parameter(torch.tensor(2.0))
         nn.init.zeros_(self.maps.weight)
         nn.init.zeros_(self.maps.bias)

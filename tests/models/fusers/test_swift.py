@@ -41,6 +41,22 @@ def test_it_starts_as_the_sound_fusion_of_its_docstring(factor):
     torch.testing.assert_close(SwiftFuser(factor=factor)(ir, vis), expected, atol=1e-5, rtol=0)
 
 
+def test_the_correction_learns_in_smaller_steps_than_the_details():
+    """The same step of the last layer moves the image by ``k`` where it moves the maps of the details by 1."""
+    net = SwiftFuser(factor=2, correction=0.05).eval()
+    ir, vis = pair(32, 32)
+    x = torch.rand(1, 16, 4, 4)
+    with torch.no_grad():
+        net.maps.weight.fill_(0.01)
+        a, b, c = net.maps(x).chunk(3, dim=1)
+        torch.testing.assert_close(c, 0.05 * a)
+        torch.testing.assert_close(b, a)
+        net.maps.weight.zero_()
+        before = net(ir, vis)
+        net.maps.bias[8:] = 1.0
+        torch.testing.assert_close(net(ir, vis), before + 0.05, atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize('size', [(16, 16), (37, 53), (1, 70), (128, 96)])
 def test_any_size(size):
     fused = lived().fuse(*pair(*size))
@@ -74,7 +90,7 @@ def test_autocast_leaves_the_images_in_full_precision():
     torch.testing.assert_close(fused, net(ir, vis), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize('options', [dict(block='dense'), dict(factor=3)])
+@pytest.mark.parametrize('options', [dict(block='dense'), dict(factor=3), dict(correction=-1.0)])
 def test_unknown_options_are_named(options):
     with pytest.raises(ValueError, match=str(next(iter(options.values())))):
         SwiftFuser(**options)
