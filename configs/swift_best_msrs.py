@@ -1,4 +1,4 @@
-# fusionkd-best: the largest student, for a camera with time to spare.
+# fusionkd-best: the largest student, for a camera with time to spare. Without a teacher, as base.
 _base_ = ['swift_base_msrs.py']
 
 model = dict(student=dict(width=64, depth=4, context=3, context_width=64))

@@ -5,7 +5,7 @@ _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/
 model = dict(
     type='FusionDistiller',
     student=dict(type='SwiftFuser', width=40, depth=3, context_width=24, block='depthwise', stem=1),
-    terms=[dict(name='quality', loss=dict(type='QualityLoss'))],
+    terms=[dict(name='quality', loss=dict(type='QualityLoss', qabf=5.0))],
 )
 train_cfg = dict(max_iters=600, val_interval=600)
 param_scheduler = [dict(type='OneCycleLR', eta_max=1e-2, total_steps=600, pct_start=0.15, by_epoch=False)]
