@@ -1,4 +1,4 @@
-# fusionkd-fast: milliseconds at 480 x 640 on two CPU cores. Without a teacher: guidance as in swift_base_msrs.py gave a
+# fusionkd-fast: milliseconds at 480 x 640 on two CPU cores. Without a teacher: guidance as in swift_base_taught_msrs.py gave a
 # student of this size more of both sources (SCD), and took VIF and Qabf.
 _base_ = ['swift_minute_msrs.py']
 

@@ -1,5 +1,6 @@
 # One minute from nothing on two CPU cores: a SwiftFuser of 28,665 parameters under the quality loss (not from a paper).
-# `--cfg-options train_cfg.max_iters=2700` make about five minutes of it.
+# Qabf weighs twice the loss's own: docs/lightweight.md. `--cfg-options train_cfg.max_iters=2700
+# param_scheduler.0.total_steps=2700` make about five minutes of it.
 _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/default_runtime.py']
 
 model = dict(
