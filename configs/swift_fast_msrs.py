@@ -1,5 +1,5 @@
-# fusionkd-fast: milliseconds at 480 x 640 on two CPU cores. Without a teacher: guidance as in swift_base_taught_msrs.py gave a
-# student of this size more of both sources (SCD), and took VIF and Qabf.
+# fusionkd-fast: milliseconds at 480 x 640 on two CPU cores. Without a teacher: guidance as in swift_base_taught_msrs.py gave
+# a student of this size more of both sources (SCD), and took VIF and Qabf.
 _base_ = ['swift_minute_msrs.py']
 
 model = dict(student=dict(width=16, depth=2, context_width=16))
