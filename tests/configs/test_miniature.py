@@ -8,7 +8,7 @@ from fusionkd.engine.config import build_runner, load_config
 from fusionkd.evaluation import Scorer
 from fusionkd.ops import luma
 
-ITERATIONS = 250
+ITERATIONS = 400
 
 
 def test_a_miniature_of_the_student_rises_above_maximum(tmp_path):
