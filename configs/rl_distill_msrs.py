@@ -11,21 +11,17 @@
 # or noisier images. Guidance compares the images, on half of each batch: VGG-19 features (PerceptualLoss, the paper's) need
 # a download. At this length the learnt policy is no better than the baseline, distill_fixed_msrs.py; tools/train_agent.py
 # with this recipe and `--cfg-options custom_hooks.0.agent.frozen=False` learns one for it.
-_base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/default_runtime.py']
+_base_ = [
+    '_base_/datasets/msrs_noise.py',
+    '_base_/schedules/swift.py',
+    '_base_/default_runtime.py',
+    '_base_/teachers/fusionkd.py',
+]
 
 model = dict(
     type='FusionDistiller',
     student=dict(type='SwiftFuser', width=40, depth=3, context_width=24, block='depthwise', stem=1),
-    teachers=[
-        dict(
-            type='SwiftFuser',
-            name='teacher',
-            width=64,
-            depth=5,
-            context=3,
-            init_cfg=dict(type='Pretrained', checkpoint='fusionkd-teacher'),
-        )
-    ],
+    teachers=[{{_base_.teacher}}],
     terms=[
         dict(
             name='quality',

@@ -14,7 +14,7 @@
 #   python tools/train.py configs/ril/ril_fusion_start.py
 #   python tools/train.py configs/ril/ril_fusion_teacher.py
 # The table of README.md: python tools/compare.py configs/ril/ril_fusion_msrs.py
-_base_ = ['ril_fusion_start.py']
+_base_ = ['ril_fusion_start.py', '../_base_/teachers/fusionkd.py']
 
 start = 'work_dirs/ril_fusion_start/student_best.pth'
 student = dict(
@@ -31,17 +31,7 @@ tuned = dict(
         init_cfg=dict(type='Pretrained', checkpoint='work_dirs/ril_fusion_teacher/student_best.pth'),
     ),
 )
-large = dict(
-    type='FuserResponder',
-    fuser=dict(
-        type='SwiftFuser',
-        name='swift',
-        width=64,
-        depth=5,
-        context=3,
-        init_cfg=dict(type='Pretrained', checkpoint='fusionkd-teacher'),
-    ),
-)
+large = dict(type='FuserResponder', fuser={{_base_.teacher}})
 seafusion = dict(
     type='FuserResponder',
     fuser=dict(type='SeAFusion', init_cfg=dict(type='Pretrained', checkpoint='seafusion'), cache=dict(type='disk')),

@@ -6,7 +6,7 @@
 #   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe_whole --episodes 96 --batch 8 \
 #       --out work_dirs/policy_pgpe --data-root data/MSRS
 # Not from a paper: all of it; see docs/agents.md.
-_base_ = ['../swift_minute_msrs.py']
+_base_ = ['../swift_minute_msrs.py', '../_base_/teachers/fusionkd.py']
 
 train_dataloader = dict(
     batch_size=4,
@@ -60,16 +60,7 @@ ppo_learnt = {'custom_hooks.1.agent.init_from': 'work_dirs/policy_ppo/policy.pth
 model = dict(
     # `correction=1.0` is SwiftFuser as it was when the policies were learnt and the page was made.
     student=dict(width=16, depth=2, context_width=16, correction=1.0),
-    teachers=[
-        dict(
-            type='SwiftFuser',
-            name='teacher',
-            width=64,
-            depth=5,
-            context=3,
-            init_cfg=dict(type='Pretrained', checkpoint='fusionkd-teacher'),
-        )
-    ],
+    teachers=[{{_base_.teacher}}],
     terms=[
         dict(
             name='quality',

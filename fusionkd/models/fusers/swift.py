@@ -77,19 +77,22 @@ class ScaledConv(nn.Conv2d):
 
     def __init__(self, in_channels: int, scale: list[float]):
         super().__init__(in_channels, len(scale), 1)
-        self.register_buffer('scale', torch.tensor(scale), persistent=False)
+        self.register_buffer('scale', torch.tensor(scale))  # saved: weights mean nothing without it
 
     def forward(self, x: Tensor) -> Tensor:
         """``(N, in_channels, H, W)`` to ``(N, len(scale), H, W)``."""
-        return F.conv2d(x, self.weight * self.scale[:, None, None, None], self.bias * self.scale)
+        return F.conv2d(x, *self._scaled())
 
     @torch.no_grad()
     def merged(self) -> nn.Conv2d:
         """The same function as a plain convolution."""
         conv = nn.Conv2d(self.in_channels, self.out_channels, 1, device=self.weight.device)
-        conv.weight.copy_(self.weight * self.scale[:, None, None, None])
-        conv.bias.copy_(self.bias * self.scale)
+        for own, scaled in zip((conv.weight, conv.bias), self._scaled(), strict=True):
+            own.copy_(scaled)
         return conv
+
+    def _scaled(self) -> tuple[Tensor, Tensor]:
+        return self.weight * self.scale[:, None, None, None], self.bias * self.scale
 
 
 BLOCKS = {'plain': PlainBlock, 'depthwise': DepthwiseBlock}
@@ -111,7 +114,7 @@ class SwiftFuser(BaseFuser):
 
     ``k`` keeps the correction quiet. Optimisers move all weights of the last layer alike, while ``a`` and ``b`` multiply a
     detail, which is mostly faint, and ``c`` is added to the image as it is: with ``k = 1`` it is noise for most of a
-    training. Weights that were trained before there was a ``k`` need 1.
+    training. It is saved with the weights, and loading them restores it.
 
     Args:
         width: channels. Default 16; multiples of 16 suit the vector units of CPUs.

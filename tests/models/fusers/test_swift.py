@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from fusionkd.deploy.merge import merge
+from fusionkd.engine.checkpoint import load_weights, save_weights
 from fusionkd.models.fusers import SwiftFuser
 
 
@@ -55,6 +56,22 @@ def test_the_correction_learns_in_smaller_steps_than_the_details():
         before = net(ir, vis)
         net.maps.bias[8:] = 1.0
         torch.testing.assert_close(net(ir, vis), before + 0.05, atol=1e-6, rtol=0)
+
+
+def test_weights_bring_their_correction_along(tmp_path):
+    """A file means the same image whatever ``correction`` the network was built with; one without the constant is refused."""
+    net = lived(correction=0.3)
+    save_weights(net, tmp_path / 'student.pth')
+    other = SwiftFuser()
+    load_weights(other, tmp_path / 'student.pth')
+    ir, vis = pair(32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(other.eval()(ir, vis), net(ir, vis))
+    state = net.state_dict()
+    del state['maps.scale']
+    torch.save(state, tmp_path / 'old.pth')
+    with pytest.raises(ValueError, match=r'missing: maps\.scale'):
+        load_weights(other, tmp_path / 'old.pth')
 
 
 @pytest.mark.parametrize('size', [(16, 16), (37, 53), (1, 70), (128, 96)])
