@@ -58,8 +58,7 @@ within = {'custom_hooks.1.agent.hold': 5, 'custom_hooks.1.agent.population': 4}
 ppo_learnt = {'custom_hooks.1.agent.init_from': 'work_dirs/policy_ppo/policy.pth'}
 
 model = dict(
-    # `correction=1.0` is SwiftFuser as it was when the policies were learnt and the page was made.
-    student=dict(width=16, depth=2, context_width=16, correction=1.0),
+    student=dict(width=16, depth=2, context_width=16),
     teachers=[{{_base_.teacher}}],
     terms=[
         dict(

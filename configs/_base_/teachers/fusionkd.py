@@ -2,8 +2,10 @@
 teacher = dict(
     type='SwiftFuser',
     name='teacher',
-    width=64,
-    depth=5,
+    width=128,
+    depth=6,
     context=3,
+    block='depthwise',
+    stem=1,
     init_cfg=dict(type='Pretrained', checkpoint='fusionkd-teacher'),
 )
