@@ -111,7 +111,8 @@ def main() -> None:
     path = args.out / f'{args.name}.pth'
     args.out.mkdir(parents=True, exist_ok=True)
     same = path.is_file() and holds(path, fuser)
-    save_weights(fuser, path)
+    if not same:  # another file of the same weights has another sha256
+        save_weights(fuser, path)
     if path.stat().st_size > LARGEST:
         size = path.stat().st_size / 2**20
         path.unlink()

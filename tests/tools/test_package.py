@@ -35,7 +35,9 @@ def test_a_card_says_what_is_known_and_keeps_it(tmp_path):
     out = tmp_path / 'zoo'
     done = package(path, '--name', 'small', '--command', 'train', '--results', tmp_path / 'results.json', '--out', out)
     assert done.returncode == 0, done.stderr
+    before = (out / 'small.pth').read_bytes()
     assert package(path, '--name', 'small', '--latency', tmp_path / 'latency.json', '--out', out).returncode == 0
+    assert (out / 'small.pth').read_bytes() == before, 'the same weights are the same file'
     card = json.loads((out / 'small.json').read_text())
     assert card['command'] == 'train' and card['seed'] == 3 and card['parameters'] == 18209
     assert card['results'] == dict(protocol='cddfuse-1', sets=dict(MSRS=dict(images=2, VIF=1.03, Qabf=0.7)))
