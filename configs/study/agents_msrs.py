@@ -5,8 +5,8 @@
 # `--arm pgpe_hackable`:
 #   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe_whole --episodes 96 --batch 8 \
 #       --out work_dirs/policy_pgpe --data-root data/MSRS
-# The packaged one (`pgpe_msrs`) learnt like that at commit 9cd4459, from students of that time (correction=1.0), and went on from
-# there for 64 trainings of today's: --episodes 64 --cfg-options custom_hooks.1.agent.init_from=pgpe_msrs
+# The packaged one (`pgpe_msrs`) learnt like that at commit 9cd4459, from students of that time (correction=1.0), and went on
+# from there for 64 trainings of today's: --episodes 64 --cfg-options custom_hooks.1.agent.init_from=pgpe_msrs
 # custom_hooks.1.agent.std=0.5 custom_hooks.1.agent.lr=0.4.
 # Not from a paper: all of it; see docs/agents.md.
 _base_ = ['../swift_minute_msrs.py', '../_base_/teachers/fusionkd.py']
