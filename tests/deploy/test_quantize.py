@@ -41,7 +41,9 @@ def test_weights_are_8_bit_with_a_scale_per_channel(quantised):
         weight, scale = (tensors[name] for name in producers[conv.input[1]].input[:2])
         assert weight.data_type == onnx.TensorProto.INT8 and list(scale.dims) == [weight.dims[0]]
         largest = np.abs(onnx.numpy_helper.to_array(weight).astype(int)).max()
-        assert 60 <= largest <= 64, '255 * 64 * 2 fits into 16 bits: processors without 8-bit dot products do not saturate'
+        assert 60 <= largest <= 64, (
+            '255 * 64 * 2 fits into 16 bits: processors without 8-bit dot products do not saturate'
+        )
 
 
 class NoDecision(BaseFuser):
