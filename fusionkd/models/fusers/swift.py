@@ -19,6 +19,13 @@ def _conv_bn(in_channels: int, out_channels: int, kernel: int = 3, stride: int =
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
+def _bilinear(factor: int) -> Tensor:
+    """Kernels, ``(factor^2, 1, 3, 3)``, that interpolate between the middles of cells, one for every pixel of a cell."""
+    offset = (torch.arange(factor) + 0.5) / factor - 0.5
+    line = torch.stack([(-offset).relu(), 1 - offset.abs(), offset.relu()], dim=1)
+    return torch.einsum('iy,jx->ijyx', line, line).reshape(factor**2, 1, 3, 3)
+
+
 class PlainBlock(nn.Module):
     """``ReLU(BN(conv 3 x 3) + BN(x))`` in training, one 3 x 3 convolution and a ReLU when merged.
 
@@ -166,6 +173,7 @@ class SwiftFuser(BaseFuser):
         self.join = make(width)
         self.maps = ScaledConv(width, [1.0] * (2 * cell) + [correction] * cell)
         self.slope = nn.Parameter(torch.tensor(2.0))
+        self.register_buffer('between', _bilinear(factor), persistent=False)
         nn.init.zeros_(self.maps.weight)
         nn.init.zeros_(self.maps.bias)
 
@@ -174,24 +182,30 @@ class SwiftFuser(BaseFuser):
         device = ir.device.type
         with torch.autocast(device, enabled=False):  # images must not be rounded to bfloat16
             means = self._local_means(torch.cat([ir, vis], dim=1).float())
+            mean_ir, mean_vis = means.split(1, dim=1)
             details = [
-                F.pixel_unshuffle(x.float(), self.factor) - mean
-                for x, mean in zip((ir, vis), means.split(1, dim=1), strict=True)
+                F.pixel_unshuffle(x.float(), self.factor) - self._to_pixels(mean)
+                for x, mean in ((ir, mean_ir), (vis, mean_vis))
             ]
             features = self._features(details, means)
         maps = self._predict(*features)
         with torch.autocast(device, enabled=False):
             a, b, c = maps.float().chunk(3, dim=1)
-            mean_ir, mean_vis = means.split(1, dim=1)
             apart = mean_ir - mean_vis
             base = mean_vis + apart * torch.sigmoid(apart * (10 * self.slope))
-            fused = (0.8 + a) * details[0] + (0.8 + b) * details[1] + (base + c)
+            level = c.mean(dim=1, keepdim=True)
+            smooth = self._to_pixels(base + level)
+            fused = (0.8 + a) * details[0] + (0.8 + b) * details[1] + (c - level) + smooth
             return F.pixel_shuffle(fused, self.factor)
 
     def _local_means(self, pair: Tensor) -> Tensor:
         """Means of 16 x 16 pixels, interpolated to the cells: ``(N, 2, h, w)``."""
         scale = float(_SURROUND // self.factor)
         return F.interpolate(F.avg_pool2d(pair, _SURROUND), scale_factor=scale, mode='bilinear', align_corners=False)
+
+    def _to_pixels(self, x: Tensor) -> Tensor:
+        """One value a cell, ``(N, 1, h, w)``, interpolated to the pixels of the cells, ``(N, factor^2, h, w)``."""
+        return F.conv2d(F.pad(x, (1, 1, 1, 1), mode='replicate'), self.between)
 
     def _features(self, details: list[Tensor], means: Tensor) -> tuple[Tensor, Tensor]:
         """What the network sees, about in [-1, 1]: compressed details, ``(N, 2 factor^2, h, w)``, and four local features."""

@@ -30,15 +30,14 @@ def lived(**options):
 def test_it_starts_as_the_sound_fusion_of_its_docstring(factor):
     ir, vis = pair(64, 96)
 
-    def mean(x):
-        coarse = F.avg_pool2d(x, 16)
-        cells = F.interpolate(coarse, scale_factor=16 / factor, mode='bilinear', align_corners=False)
-        return F.interpolate(cells, scale_factor=factor, mode='nearest')
+    def enlarge(x, times):
+        return F.interpolate(x, scale_factor=times, mode='bilinear', align_corners=False)
 
-    mean_ir, mean_vis = mean(ir), mean(vis)
-    apart = mean_ir - mean_vis
-    base = mean_vis + apart * torch.sigmoid(20 * apart)
-    expected = 0.8 * (ir - mean_ir) + 0.8 * (vis - mean_vis) + base
+    cells = [enlarge(F.avg_pool2d(x, 16), 16 / factor) for x in (ir, vis)]
+    apart = cells[0] - cells[1]
+    base = cells[1] + apart * torch.sigmoid(20 * apart)
+    mean_ir, mean_vis = (enlarge(x, factor) for x in cells)
+    expected = 0.8 * (ir - mean_ir) + 0.8 * (vis - mean_vis) + enlarge(base, factor)
     torch.testing.assert_close(SwiftFuser(factor=factor)(ir, vis), expected, atol=1e-5, rtol=0)
 
 
@@ -56,6 +55,19 @@ def test_the_correction_learns_in_smaller_steps_than_the_details():
         before = net(ir, vis)
         net.maps.bias[8:] = 1.0
         torch.testing.assert_close(net(ir, vis), before + 0.05, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize('factor', [2, 4, 8])
+def test_what_is_flat_stays_without_steps(factor):
+    """Brightness that changes over a flat image, by the sources or by the correction, does not show the cells."""
+    net = SwiftFuser(factor=factor).eval()
+    grey = torch.full((1, 1, 64, 64), 0.5)
+    h = 64 // factor
+    level = torch.rand(1, 1, h, h)
+    maps = torch.cat([torch.zeros(1, 2 * factor**2, h, h), level.expand(-1, factor**2, -1, -1)], dim=1)
+    net._predict = lambda *_: maps
+    expected = 0.5 + F.interpolate(level, scale_factor=factor, mode='bilinear', align_corners=False)
+    torch.testing.assert_close(net(grey, grey), expected, atol=1e-5, rtol=0)
 
 
 def test_weights_bring_their_correction_along(tmp_path):
