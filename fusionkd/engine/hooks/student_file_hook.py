@@ -67,8 +67,10 @@ class StudentFileHook(Hook):
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         path = Path(runner.work_dir) / self.filename
         save_weights(model.student, path)
+        fuser = runner.cfg.model.student.to_dict()
+        fuser.pop('init_cfg', None)  # the file holds the weights, whatever they began as
         card = dict(
-            fuser=runner.cfg.model.student.to_dict(),
+            fuser=fuser,
             recipe=Path(runner.cfg.filename).name if runner.cfg.filename else None,
             iteration=runner.iter,
             score=self.best,
