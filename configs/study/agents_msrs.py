@@ -85,12 +85,7 @@ model = dict(
         ),
         dict(name='guide', loss=dict(type='L1Loss'), target='teacher', weight='agent', share=0.5),
     ],
-    hard_samples=dict(
-        type='HardSampleGenerator',
-        # Stripes and JPEG are left to the probe.
-        ops=['blur', 'anisotropic_blur', 'brightness', 'contrast', 'gamma', 'low_light', 'noise', 'haze'],
-        strength='agent',
-    ),
+    hard_samples=dict(type='HardSampleGenerator', strength='agent'),
     hard_share=0.25,
 )
 custom_hooks = [
@@ -118,9 +113,7 @@ custom_hooks = [
             ),
             num=8,
             size=192,
-            degraded=dict(
-                ops=['stripe_noise', 'jpeg', 'motion_blur', 'dead_pixels', 'rain', 'over_exposure'], strength=0.6
-            ),
+            degraded=dict(ops=['grain_noise', 'over_exposure', 'motion_blur', 'dead_pixels', 'rain'], strength=0.6),
         ),
     ),
     dict(type='StageHook', stages=[dict(name='all')]),  # fixes nothing; two arms let it take controls from the agent

@@ -11,7 +11,7 @@ from fusionkd.registry import HARD_SAMPLES
 from .degradation import STAGES, Degradation
 
 # The split is ours. Every operation with a published range is seen; what is unseen comes in two kinds: relatives of something
-# seen (the first four), and effects that nothing seen resembles.
+# seen (the first five), and effects that nothing seen resembles.
 SEEN = (
     'blur',
     'anisotropic_blur',
@@ -27,6 +27,7 @@ SEEN = (
 UNSEEN = (
     'motion_blur',
     'poisson_noise',
+    'grain_noise',
     'over_exposure',
     'low_resolution',
     'smoke',

@@ -17,11 +17,13 @@ FULL_WELL, READ_NOISE = 2000, 0.002  # photons of a white pixel before the light
 OVER_EXPOSURE = 4.0  # times the light
 PHOTONS = 25  # of a white pixel
 NOISE_SIGMA = 20 / 255
+GRAIN_SIGMA = 0.15
 STRIPE_SIGMA = 0.1
 DEAD_SHARE = 0.02
 BRIGHTNESS = 0.5
 CONTRAST_IR, CONTRAST_VIS = 0.4, 0.3
 GAMMA = 2.0
+_SPREAD = 0.41  # standard deviation that a Gaussian blur of sigma 0.7 leaves of white noise
 
 
 @HARD_SAMPLES.register_module()
@@ -62,6 +64,14 @@ def noise(ir: Tensor, vis: Tensor, strength: Tensor, generator: torch.Generator)
     """Gaussian noise on both images, sigma up to 20 of 255 grey levels (published: 2 to 20)."""
     sigma = NOISE_SIGMA * column(strength)
     return ir + sigma * normal(ir, generator), vis + sigma * normal(vis, generator)
+
+
+@HARD_SAMPLES.register_module()
+@degradation('sensor', touches=('vis',))
+def grain_noise(ir: Tensor, vis: Tensor, strength: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Grain of a visible camera at high gain, sigma up to 0.15, shared by neighbours as after demosaicking; not from the paper."""
+    grain = gaussian_blur2d(normal(vis, generator), 5, (0.7, 0.7), border_type='reflect')
+    return ir, vis + GRAIN_SIGMA * column(strength) * grain / _SPREAD
 
 
 @HARD_SAMPLES.register_module()

@@ -29,7 +29,7 @@ def squared_error(hard, clean):
 class TestAll:
     def test_each_is_listed_once(self):
         own = [name for name, op in known_degradations().items() if op.__module__.startswith('fusionkd.')]
-        assert sorted(own) == sorted([*SEEN, *UNSEEN]) and len(own) == 20
+        assert sorted(own) == sorted([*SEEN, *UNSEEN]) and len(own) == 21
         stages = [STAGES.index(op.stage) for op in known_degradations().values()]
         assert stages == sorted(stages)
 
@@ -174,6 +174,13 @@ class TestEach:
             _, vis = degrade('poisson_noise', (level, level), 0.5)
             assert vis.mean().item() == pytest.approx(value, rel=0.01)
             assert vis.var().item() == pytest.approx(value * 0.25 / 25, rel=0.05)
+
+    def test_grain_is_visible_alone_and_shared_by_neighbours(self):
+        level = torch.full((16, 1, 64, 64), 0.5)
+        ir, vis = degrade('grain_noise', (level, level), 0.6)
+        grain = vis - level
+        assert torch.equal(ir, level) and grain.std().item() == pytest.approx(0.6 * 0.15, rel=0.03)
+        assert (grain[..., 1:] * grain[..., :-1]).mean() / grain.square().mean() > 0.4
 
     def test_stripes_run_along_lines(self):
         ir, _ = degrade('stripe_noise', (self.GRAY, self.GRAY), 0.5)
