@@ -173,7 +173,7 @@ class SwiftFuser(BaseFuser):
         self.join = make(width)
         self.maps = ScaledConv(width, [1.0] * (2 * cell) + [correction] * cell)
         self.slope = nn.Parameter(torch.tensor(2.0))
-        self.register_buffer('between', _bilinear(factor), persistent=False)
+        self.register_buffer('between', _bilinear(factor))  # saved: weights that learnt without it are refused
         nn.init.zeros_(self.maps.weight)
         nn.init.zeros_(self.maps.bias)
 
