@@ -9,7 +9,7 @@
 # is; clean and degraded probe pairs were paid alike; the learning rate and the weights of the loss's parts are controls, for
 # guidance and samples alone had hardly an effect; brightness and artefacts are not, so that no score is bought with darker
 # or noisier images. Guidance compares the images, on half of each batch: VGG-19 features (PerceptualLoss, the paper's) need
-# a download. At this length the learnt policy and the baseline, distill_fixed_msrs.py, end with the same score on clean
+# a download. At this length a policy of before and the baseline, distill_fixed_msrs.py, ended with the same score on clean
 # pairs, the agent with more SCD and less VIF and Qabf: docs/agents_study.md. tools/train_agent.py with this recipe and
 # `--cfg-options custom_hooks.0.agent.frozen=False` learns one for it.
 _base_ = [
@@ -65,7 +65,7 @@ custom_hooks = [
             ),
             num=8,
             size=192,
-            degraded=dict(ops=['motion_blur', 'over_exposure', 'rain', 'dead_pixels'], strength=0.6),
+            degraded=dict(ops=['grain_noise', 'over_exposure', 'motion_blur', 'dead_pixels', 'rain'], strength=0.6),
         ),
     ),
     dict(type='StudentEMAHook'),

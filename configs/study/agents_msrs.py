@@ -5,9 +5,7 @@
 # `--arm pgpe_hackable`:
 #   python tools/train_agent.py configs/study/agents_msrs.py --arm pgpe_whole --episodes 96 --batch 8 \
 #       --out work_dirs/policy_pgpe --data-root data/MSRS
-# The packaged one (`pgpe_msrs`) learnt like that at commit 9cd4459, from students of that time (correction=1.0), and went on
-# from there for 64 trainings of today's: --episodes 64 --cfg-options custom_hooks.1.agent.init_from=pgpe_msrs
-# custom_hooks.1.agent.std=0.5 custom_hooks.1.agent.lr=0.4.
+# The packaged one (`pgpe_msrs`) has a longer history: docs/agents_study.md.
 # Not from a paper: all of it; see docs/agents.md.
 _base_ = ['../swift_minute_msrs.py', '../_base_/teachers/fusionkd.py']
 
@@ -50,7 +48,7 @@ bandit = {
     'custom_hooks.1.reward': dict(_delete_=True, type='ScoreGain', detrend=True),
 }
 # Draws of a linear policy's parameters that hold for a whole training, in pairs; few inputs, for there are few trainings. It
-# begins at the constant that validation pairs chose among 32 (`spread_11` below), not at the recipe's values.
+# begins at the constant that validation pairs choose among 32 (`spread_11` below), not at the recipe's values.
 chosen = dict(
     guide=(0.0, 30.0, 16.35),
     quality_vif=(0.0, 2.7, 0.38),
@@ -184,15 +182,15 @@ arms = {
         'custom_hooks.1.agent': dict(type='FixedAgent'),
         'custom_hooks.1.actions': dict(
             _delete_=True,
-            guide=(0.0, 30.0, 12.59),
-            quality_vif=(0.0, 2.7, 1.69),
-            quality_vif_sum=(0.0, 3.6, 1.82),
-            quality_qabf=(0.0, 7.5, 0.89),
-            quality_scd=(0.0, 2.0, 1.59),
-            quality_target=(0.0, 10.5, 4.51),
-            hard_strength=(0.0, 1.0, 0.29),
-            hard_share=(0.0, 1.0, 0.06),
-            lr=(0.3, 3.0, 1.69),
+            guide=(0.0, 30.0, 12.97),
+            quality_vif=(0.0, 2.7, 1.19),
+            quality_vif_sum=(0.0, 3.6, 1.98),
+            quality_qabf=(0.0, 7.5, 0.8),
+            quality_scd=(0.0, 2.0, 1.33),
+            quality_target=(0.0, 10.5, 6.5),
+            hard_strength=(0.0, 1.0, 0.3),
+            hard_share=(0.0, 1.0, 0.33),
+            lr=(0.3, 3.0, 1.74),
         ),
     },
     # The learnt policy with a part of its decisions taken away.

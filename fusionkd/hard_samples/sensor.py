@@ -69,7 +69,7 @@ def noise(ir: Tensor, vis: Tensor, strength: Tensor, generator: torch.Generator)
 @HARD_SAMPLES.register_module()
 @degradation('sensor', touches=('vis',))
 def grain_noise(ir: Tensor, vis: Tensor, strength: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Grain of a visible camera at high gain, sigma up to 0.15, shared by neighbours as after demosaicking; not from the paper."""
+    """Grain of a visible camera at high gain, sigma up to 0.15, shared by neighbouring pixels; not from the paper."""
     grain = gaussian_blur2d(normal(vis, generator), 5, (0.7, 0.7), border_type='reflect')
     return ir, vis + GRAIN_SIGMA * column(strength) * grain / _SPREAD
 
