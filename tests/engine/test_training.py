@@ -216,6 +216,14 @@ def test_outputs_of_a_run(run, tmp_path):
     assert card['fuser']['type'] == 'ToyFuser' and card['recipe'] == 'toy.py'
 
 
+def test_a_card_does_not_name_the_weights_that_its_student_began_with(run, tmp_path):
+    run(tmp_path / 'first', agent=False)
+    start = dict(type='Pretrained', checkpoint=str(tmp_path / 'first/work/student_best.pth'))
+    run(tmp_path / 'second', agent=False, **{'model.student.init_cfg': start})
+    card = json.loads((tmp_path / 'second/work/student_best.json').read_text())
+    assert card['fuser']['type'] == 'ToyFuser' and 'init_cfg' not in card['fuser']
+
+
 def test_the_best_student_is_kept_not_the_last(run, tmp_path, monkeypatch):
     from fusionkd.evaluation import FusionMetric
 
