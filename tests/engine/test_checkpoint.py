@@ -28,7 +28,9 @@ def test_the_student_of_a_training_checkpoint_is_found():
 
 def test_another_network_is_explained(tmp_path):
     save_weights(small(), tmp_path / 'small.pth')
-    with pytest.raises(ValueError, match=r'no key matches, it is a checkpoint of another network \(first keys: between'):
+    with pytest.raises(
+        ValueError, match=r'no key matches, it is a checkpoint of another network \(first keys: between'
+    ):
         load_weights(SeAFusion(), tmp_path / 'small.pth')
     with pytest.raises(
         ValueError, match=r'another shape: body.0.conv.0.weight is \(16, 16, 3, 3\) in the file and \(24, 24'
