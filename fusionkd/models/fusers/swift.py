@@ -119,6 +119,8 @@ class SwiftFuser(BaseFuser):
     halos come from coarse weight maps. The network sees the detail compressed, ``d / (|d| + 0.02)``, with its mean strength
     and the local means: metrics and eyes see contrast relative to its surroundings, and a night image has little of it.
 
+    Cells must not show: local means, their mixture, and the mean of ``c`` over a cell are interpolated to the pixels.
+
     ``k`` keeps the correction quiet. Optimisers move all weights of the last layer alike, while ``a`` and ``b`` multiply a
     detail, which is mostly faint, and ``c`` is added to the image as it is: with ``k = 1`` it is noise for most of a
     training. It is saved with the weights, and loading them restores it.

@@ -71,7 +71,7 @@ def test_what_is_flat_stays_without_steps(factor):
 
 
 def test_weights_bring_their_correction_along(tmp_path):
-    """A file means the same image whatever ``correction`` the network was built with; one without the constant is refused."""
+    """A file means the same image whatever ``correction`` the network was built with; files of before are refused."""
     net = lived(correction=0.3)
     save_weights(net, tmp_path / 'student.pth')
     other = SwiftFuser()
@@ -79,11 +79,12 @@ def test_weights_bring_their_correction_along(tmp_path):
     ir, vis = pair(32, 32)
     with torch.no_grad():
         torch.testing.assert_close(other.eval()(ir, vis), net(ir, vis))
-    state = net.state_dict()
-    del state['maps.scale']
-    torch.save(state, tmp_path / 'old.pth')
-    with pytest.raises(ValueError, match=r'missing: maps\.scale'):
-        load_weights(other, tmp_path / 'old.pth')
+    for key in ('maps.scale', 'between'):
+        state = net.state_dict()
+        del state[key]
+        torch.save(state, tmp_path / 'old.pth')
+        with pytest.raises(ValueError, match=f'missing: {key}'):
+            load_weights(other, tmp_path / 'old.pth')
 
 
 @pytest.mark.parametrize('size', [(16, 16), (37, 53), (1, 70), (128, 96)])
