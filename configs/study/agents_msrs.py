@@ -49,20 +49,21 @@ bandit = {
 }
 # Draws of a linear policy's parameters that hold for a whole training, in pairs; few inputs, for there are few trainings. It
 # begins at the constant that validation pairs choose among 32 (`spread_11` below), not at the recipe's values.
-chosen = dict(
-    guide=(0.0, 30.0, 16.35),
-    quality_vif=(0.0, 2.7, 0.38),
-    quality_vif_sum=(0.0, 3.6, 2.08),
-    quality_qabf=(0.0, 7.5, 1.37),
-    quality_scd=(0.0, 2.0, 0.97),
-    quality_target=(0.0, 10.5, 6.6),
-    hard_strength=(0.0, 1.0, 0.38),
-    hard_share=(0.0, 1.0, 0.86),
-    lr=(0.3, 3.0, 2.2),
+best_constant = dict(
+    guide=16.35,
+    quality_vif=0.38,
+    quality_vif_sum=2.08,
+    quality_qabf=1.37,
+    quality_scd=0.97,
+    quality_target=6.6,
+    hard_strength=0.38,
+    hard_share=0.86,
+    lr=2.2,
 )
 pgpe = {
     **schedule,
-    'custom_hooks.1.actions': {'_delete_': True, **chosen},
+    'custom_hooks.1.actions': {'_delete_': True}
+    | {name: (low, high, best_constant[name]) for name, (low, high, _) in controls.items()},
     'custom_hooks.1.agent': dict(type='PGPEAgent', inputs=['gap/teacher/score', 'progress']),
 }
 learnt = {**pgpe, 'custom_hooks.1.agent.init_from': 'work_dirs/policy_pgpe/policy.pth'}
