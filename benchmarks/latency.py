@@ -424,6 +424,11 @@ def main() -> None:
     parser.add_argument('--out', type=Path, default=Path('work_dirs/latency'))
     parser.add_argument('--quick', action='store_true', help='a few small cells, to see that it works')
     args = parser.parse_args()
+    exported = [s for s in args.student if Path(s).suffix == '.onnx']
+    if exported:
+        parser.error(
+            f'--student {exported[0]} is exported already; give the network it came from, which is exported here'
+        )
     if args.quick:
         vars(args).update(QUICK, sizes=['64x96'], threads=[1], rounds=2, budget=0.1)
     sizes = sorted((tuple(map(int, size.split('x'))) for size in args.sizes), key=math.prod)

@@ -65,6 +65,8 @@ def main() -> int:
     out = Path(args.out)
     warnings.showwarning = lambda message, *_, **__: print(f'note: {message}', file=sys.stderr)
     try:
+        if Path(args.student).suffix == '.onnx':
+            raise ValueError(f'{args.student} is exported already; give the network it came from')
         pairs = find_pairs(*args.int8, args.limit) if args.int8 else []
         fuser = FusionInferencer(args.student, args.weights, device='cpu').fuser
         if Path(args.student).suffix == '.py' and args.weights is None and not fuser.init_cfg:

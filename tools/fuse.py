@@ -16,7 +16,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--student',
         default='seafusion',
-        help=f'name of the zoo ({", ".join(zoo.names())}), student_best.pth of a training, or a recipe; default seafusion',
+        help=f'name of the zoo ({", ".join(zoo.names())}), student_best.pth of a training, .onnx file of tools/export.py, '
+        'or a recipe; default seafusion',
     )
     parser.add_argument('--weights', help='checkpoint, when --student is a recipe')
     parser.add_argument('--device', help='such as cpu or cuda:0; default the first GPU, else the CPU')

@@ -36,15 +36,17 @@ class FusionInferencer:
     """Fuses an infrared and a visible image, gray or colour, of any size.
 
     Args:
-        student: a fuser; a name of the zoo; a student file with its card beside it, as a training writes it; or a config
+        student: a fuser; a name of the zoo; a student file with its card beside it, as a training writes it; an ``.onnx``
+            file of ``tools/export.py``, in 8 bits too, which runs as :class:`fusionkd.deploy.OnnxFuser`; or a config
             (path, ``Config`` or dict), of a recipe or of a fuser alone.
         weights: student file, training checkpoint, URL or zoo name for a config. Default none: the network as it is.
-        device: Default the first GPU, else the CPU.
+        device: Default the first GPU, else the CPU. An ``.onnx`` file runs on the CPU.
         progress: called in folder runs with (pairs done, pairs in all, name) after each pair. Default none.
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: weights that do not fit, or a file without card given without config.
+        ValueError: weights that do not fit, a file without card given without config, or weights or a device for an
+            ``.onnx`` file.
 
     Example:
         >>> import numpy as np
@@ -62,6 +64,13 @@ class FusionInferencer:
         progress: Callable[[int, int, str], None] | None = None,
     ):
         self.progress = progress
+        if isinstance(student, str | Path) and Path(student).suffix == '.onnx':
+            if weights is not None or torch.device(device or 'cpu').type != 'cpu':
+                raise ValueError(f'{student} holds its weights and runs on the CPU: leave weights and device out')
+            from fusionkd.deploy import OnnxFuser  # noqa: PLC0415, onnxruntime is not installed everywhere
+
+            self.fuser, self.device = OnnxFuser(student), torch.device('cpu')
+            return
         self.fuser = student if isinstance(student, BaseFuser) else _build(student, weights)
         self.device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
         self.fuser.to(self.device, memory_format=torch.channels_last).eval()
@@ -124,6 +133,8 @@ class FusionInferencer:
         return report
 
     def _fuse(self, ir: np.ndarray, vis: np.ndarray) -> np.ndarray:
+        if not isinstance(self.fuser, BaseFuser):
+            return self.fuser(ir, vis)
         tensors = [torch.from_numpy(x if x.ndim == 3 else x[..., None]).permute(2, 0, 1) for x in (ir, vis)]
         fused = self.fuser.predict(*(t.to(self.device) for t in tensors))
         image = (fused * 255).round().byte().permute(1, 2, 0).cpu().numpy()

@@ -41,8 +41,9 @@ def quantize_onnx(path: str | Path, out: str | Path, pairs: Pairs, check: Pairs 
 
     Static quantisation of onnxruntime: weights int8 with a scale per channel and in 7 of the 8 bits, for processors without
     8-bit dot products add two products in 16 bits and would saturate; activations uint8 with the range that they
-    have on ``pairs``. What comes before the first and after the last convolution stays float and sees the float images, so
-    that nothing but the network's decision is rounded; a fixed pyramid that fuses the images counts as part of that.
+    have on ``pairs``. What comes before the first convolution, and the last convolution with all that follows, stays float;
+    the blend sees the float images, so that nothing but the network's decision is rounded. A fixed pyramid that fuses the
+    images counts as part of that. A last convolution in 8 bits costs quality and saves no time that can be measured.
 
     Whether it is faster depends on the processor and the network: measure it with ``benchmarks/latency.py``.
 
@@ -121,15 +122,16 @@ def _before(graph: onnx.GraphProto) -> set[str]:
 
 
 def _after(graph: onnx.GraphProto) -> set[str]:
-    """Names of the nodes from the last convolutions to the output, and of what these need beside the convolutions."""
+    """Names of the last convolutions, of the nodes from them to the output, and of what these need beside them."""
     producers, shapes = _producers(graph), _shapes(graph)
     found, names = set(), [graph.output[0].name]
     while names:
         node = producers.get(names.pop())
-        if node is None or node.name in found or _is_layer(node, shapes):
+        if node is None or node.name in found:
             continue
         found.add(node.name)
-        names += node.input
+        if not _is_layer(node, shapes):
+            names += node.input
     return found
 
 

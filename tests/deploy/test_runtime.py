@@ -52,6 +52,19 @@ def test_every_type_of_image(both, tmp_path):
     agree(both, tmp_path / 'ir.png', str(tmp_path / 'vis.png'))
 
 
+def test_an_exported_file_is_a_student_like_others(both, exported, tmp_path):
+    fuse = FusionInferencer(exported, device='cpu')
+    assert np.array_equal(fuse(IR, VIS), both[0](IR, VIS))
+    for kind, image in (('ir', IR), ('vis', VIS)):
+        write_image(tmp_path / kind / 'a.png', image)
+    write_image(tmp_path / 'ir' / 'b.png', IR[:10]), write_image(tmp_path / 'vis' / 'b.png', VIS)
+    report = fuse(tmp_path / 'ir', tmp_path / 'vis', tmp_path / 'out')
+    assert [p.name for p in report.written] == ['a.png'] and 'differ in size' in report.failed['b']
+    for wrong in (dict(weights='x.pth'), dict(device='cuda')):
+        with pytest.raises(ValueError, match=r'student.onnx holds its weights and runs on the CPU: leave weights and'):
+            FusionInferencer(exported, **wrong)
+
+
 def test_bad_input_is_explained(both, exported, tmp_path):
     fuse = both[0]
     with pytest.raises(ImageError, match=r'ir and vis differ in size: .* register and resize them first'):

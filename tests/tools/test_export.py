@@ -50,6 +50,7 @@ def test_a_recipe_for_one_size(tmp_path):
 
 def test_mistakes_are_explained(tmp_path, images, scene_folder):
     assert 'error: weights not found: nothing.pth' in export('nothing.pth', '--out', 'x.onnx', cwd=tmp_path, status=1)
+    assert 'y.onnx is exported already' in export('y.onnx', '--out', 'x.onnx', cwd=tmp_path, status=1)
     out = export('seafusion', '--out', 'x.onnx', '--int8', images[0], tmp_path, cwd=tmp_path, status=1)
     assert 'error: no image' in out
     assert not list(tmp_path.iterdir())
