@@ -13,8 +13,9 @@ demo: $(VENV)/.installed
 	@echo "student:    work_dirs/rl_distill_demo/student_best.pth"
 	@echo "use it:     $(BIN)/python tools/fuse.py --student work_dirs/rl_distill_demo/student_best.pth --ir A --vis B --out C"
 
+# One thread a worker: two workers of two threads each are slower on two cores than one.
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
 test-slow: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e ".[rl]"
