@@ -1,6 +1,6 @@
 # agents_msrs.py with another student, paper A's: LDLite of 652,385 parameters, pruned, whose published weights training goes
 # on from (the zoo downloads them).
-#   python tools/study.py configs/study/agents_ldlite_msrs.py --arms scratch,fixed,pgpe_pretrained_frozen --seeds 0,1,2 ...
+#   python tools/study.py configs/study/agents_ldlite_msrs.py --policy pgpe_msrs --seeds 0,1,2 --arms ...
 # Not from the paper: rate, losses, and half the iterations, for a step costs seven of the small student's.
 _base_ = ['agents_msrs.py']
 
