@@ -1,4 +1,5 @@
 # agents_msrs.py on other training pairs, scenes drawn by a program; probe, validation and test pairs stay real.
+#   python tools/study.py configs/study/agents_synthetic.py --policy pgpe_msrs --seeds 0,1,2 --arms ...
 _base_ = ['agents_msrs.py']
 
 train_dataloader = dict(
