@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 IMAGE_SUFFIXES = ('.png', '.jpg', '.jpeg', '.bmp', '.tif', '.tiff')
@@ -63,6 +62,8 @@ def read_image(path: str | Path) -> np.ndarray:
     data = path.read_bytes()
     if _is_truncated(data):
         raise ImageError(f'{path} is truncated ({len(data)} bytes): copy or download it again')
+    import cv2  # noqa: PLC0415, 53 MB that fusing arrays with onnxruntime does not need
+
     image = None
     if data:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -86,6 +87,8 @@ def write_image(path: str | Path, image: np.ndarray) -> None:
     path = Path(path)
     if path.suffix.lower() not in IMAGE_SUFFIXES:
         raise ImageError(f'cannot write {path}: use one of {", ".join(IMAGE_SUFFIXES)}')
+    import cv2  # noqa: PLC0415, see read_image
+
     bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     done, data = cv2.imencode(path.suffix, bgr)
     if not done:
