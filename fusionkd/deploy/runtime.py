@@ -1,4 +1,4 @@
-"""Fusing images with onnxruntime: needs numpy and onnxruntime, and OpenCV where files are read; neither torch nor mmengine."""
+"""Fusing images with onnxruntime: needs numpy and onnxruntime, OpenCV only for files, and neither torch nor mmengine."""
 
 from __future__ import annotations
 
