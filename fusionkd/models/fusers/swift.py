@@ -12,6 +12,7 @@ from .base import BaseFuser
 _SURROUND = 16  # pixels of the local mean that detail is measured from
 _FAINT = 0.02  # detail of this size is compressed to one half: five grey levels
 _CONTEXT = 4  # how much coarser the context is
+_SHARE = 0.8  # of either detail, before anything is learnt
 
 
 def _conv_bn(in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> nn.Sequential:
@@ -72,34 +73,62 @@ class DepthwiseBlock(nn.Module):
         return x + self.mix(self.spatial(x))
 
 
-class ScaledConv(nn.Conv2d):
-    """A 1 x 1 convolution whose output channels are multiplied by constants, so that some learn in smaller steps.
+class ShareConv(nn.Conv2d):
+    """The last layer, 1 x 1: how much of both details every pixel of a cell gets, and its correction.
 
-    An optimiser that moves all weights alike (Adam, Muon) moves these outputs alike; a constant sets how far that is.
+    Corrections are multiplied by a constant, so that they learn in smaller steps: an optimiser that moves all weights alike
+    (Adam, Muon) moves all outputs alike.
 
     Args:
         in_channels: of the convolution.
-        scale: constant of every output channel.
+        cell: pixels of a cell.
+        correction: the constant.
     """
 
-    def __init__(self, in_channels: int, scale: list[float]):
-        super().__init__(in_channels, len(scale), 1)
-        self.register_buffer('scale', torch.tensor(scale))  # saved: weights mean nothing without it
+    def __init__(self, in_channels: int, cell: int, correction: float):
+        super().__init__(in_channels, 3 * cell, 1)
+        # saved: weights mean nothing without it
+        self.register_buffer('scale', torch.tensor([1.0] * (2 * cell) + [correction] * cell))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """``(N, in_channels, H, W)`` to ``(N, len(scale), H, W)``."""
-        return F.conv2d(x, *self._scaled())
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """``(N, in_channels, H, W)`` to shares, ``(N, 2 cell, H, W)``, and corrections, ``(N, cell, H, W)``, in float32."""
+        cell = self.out_channels // 3
+        shares, correction = F.conv2d(x, *self._scaled()).float().split((2 * cell, cell), dim=1)
+        return _SHARE + shares, correction
 
     @torch.no_grad()
-    def merged(self) -> nn.Conv2d:
-        """The same function as a plain convolution."""
-        conv = nn.Conv2d(self.in_channels, self.out_channels, 1, device=self.weight.device)
-        for own, scaled in zip((conv.weight, conv.bias), self._scaled(), strict=True):
-            own.copy_(scaled)
-        return conv
+    def merged(self) -> 'MergedShareConv':
+        """The same function as two plain convolutions."""
+        weight, bias = self._scaled()
+        cell = self.out_channels // 3
+        bias[: 2 * cell] += _SHARE
+        convs = []
+        for part in (slice(0, 2 * cell), slice(2 * cell, None)):
+            conv = nn.Conv2d(self.in_channels, len(bias[part]), 1, device=weight.device)
+            conv.weight.copy_(weight[part])
+            conv.bias.copy_(bias[part])
+            convs.append(conv)
+        return MergedShareConv(*convs)
 
     def _scaled(self) -> tuple[Tensor, Tensor]:
         return self.weight * self.scale[:, None, None, None], self.bias * self.scale
+
+
+class MergedShareConv(nn.Module):
+    """:class:`ShareConv` for inference, without splitting what a convolution has just joined.
+
+    Args:
+        shares: its outputs are the shares.
+        correction: its outputs are the corrections.
+    """
+
+    def __init__(self, shares: nn.Conv2d, correction: nn.Conv2d):
+        super().__init__()
+        self.shares, self.correction = shares, correction
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """As :meth:`ShareConv.forward`."""
+        return self.shares(x).float(), self.correction(x).float()
 
 
 BLOCKS = {'plain': PlainBlock, 'depthwise': DepthwiseBlock}
@@ -173,7 +202,7 @@ class SwiftFuser(BaseFuser):
             nn.Conv2d(inner, width, 1),
         )
         self.join = make(width)
-        self.maps = ScaledConv(width, [1.0] * (2 * cell) + [correction] * cell)
+        self.maps = ShareConv(width, cell, correction)
         self.slope = nn.Parameter(torch.tensor(2.0))
         self.register_buffer('between', _bilinear(factor))  # saved: weights that learnt without it are refused
         nn.init.zeros_(self.maps.weight)
@@ -183,21 +212,24 @@ class SwiftFuser(BaseFuser):
         """Fused luma, ``(N, 1, H, W)``, of ``ir`` and ``vis``, ``(N, 1, H, W)`` in [0, 1]."""
         device = ir.device.type
         with torch.autocast(device, enabled=False):  # images must not be rounded to bfloat16
-            means = self._local_means(torch.cat([ir, vis], dim=1).float())
+            pair = ir.float(), vis.float()
+            means = self._local_means(torch.cat(pair, dim=1))
             mean_ir, mean_vis = means.split(1, dim=1)
-            details = [
-                F.pixel_unshuffle(x.float(), self.factor) - self._to_pixels(mean)
-                for x, mean in ((ir, mean_ir), (vis, mean_vis))
-            ]
+            details = torch.cat(
+                [
+                    F.pixel_unshuffle(x, self.factor) - self._to_pixels(mean)
+                    for x, mean in zip(pair, (mean_ir, mean_vis), strict=True)
+                ],
+                dim=1,
+            )
             features = self._features(details, means)
-        maps = self._predict(*features)
+        shares, correction = self._predict(*features)
         with torch.autocast(device, enabled=False):
-            a, b, c = maps.float().chunk(3, dim=1)
             apart = mean_ir - mean_vis
             base = mean_vis + apart * torch.sigmoid(apart * (10 * self.slope))
-            level = c.mean(dim=1, keepdim=True)
-            smooth = self._to_pixels(base + level)
-            fused = (0.8 + a) * details[0] + (0.8 + b) * details[1] + (c - level) + smooth
+            level = correction.mean(dim=1, keepdim=True)
+            from_ir, from_vis = (shares * details).chunk(2, dim=1)
+            fused = from_ir + from_vis + (correction - level) + self._to_pixels(base + level)
             return F.pixel_shuffle(fused, self.factor)
 
     def _local_means(self, pair: Tensor) -> Tensor:
@@ -209,15 +241,14 @@ class SwiftFuser(BaseFuser):
         """One value a cell, ``(N, 1, h, w)``, interpolated to the pixels of the cells, ``(N, factor^2, h, w)``."""
         return F.conv2d(F.pad(x, (1, 1, 1, 1), mode='replicate'), self.between)
 
-    def _features(self, details: list[Tensor], means: Tensor) -> tuple[Tensor, Tensor]:
+    def _features(self, details: Tensor, means: Tensor) -> tuple[Tensor, Tensor]:
         """What the network sees, about in [-1, 1]: compressed details, ``(N, 2 factor^2, h, w)``, and four local features."""
-        sizes = [x.abs() for x in details]
-        compressed = torch.cat([x / (size + _FAINT) for x, size in zip(details, sizes, strict=True)], dim=1)
-        strength = torch.cat([size.mean(1, keepdim=True) for size in sizes], dim=1)
-        return compressed, torch.cat([means * 2 - 1, (strength + 0.004).log() * 0.5 + 1.5], dim=1)
+        size = details.abs()
+        strength = size.unflatten(1, (2, -1)).mean(2)
+        return details / (size + _FAINT), torch.cat([means * 2 - 1, (strength + 0.004).log() * 0.5 + 1.5], dim=1)
 
-    def _predict(self, compressed: Tensor, local: Tensor) -> Tensor:
-        """Maps a, b and c of every cell, ``(N, 3 factor^2, h, w)``."""
+    def _predict(self, compressed: Tensor, local: Tensor) -> tuple[Tensor, Tensor]:
+        """Shares of both details and correction of every pixel, see :class:`ShareConv`."""
         # Apart from the stem: libraries pad its 2 factor^2 channels to a multiple of 16.
         x = self.body(F.relu(self.stem(compressed) + self.stem_local(local), inplace=True))
         context = F.interpolate(self.context(x), scale_factor=float(_CONTEXT), mode='bilinear', align_corners=False)

@@ -48,8 +48,9 @@ def test_the_correction_learns_in_smaller_steps_than_the_details():
     x = torch.rand(1, 16, 4, 4)
     with torch.no_grad():
         net.maps.weight.fill_(0.01)
-        a, b, c = net.maps(x).chunk(3, dim=1)
-        torch.testing.assert_close(c, 0.05 * a)
+        shares, correction = net.maps(x)
+        a, b = (shares - 0.8).chunk(2, dim=1)
+        torch.testing.assert_close(correction, 0.05 * a)
         torch.testing.assert_close(b, a)
         net.maps.weight.zero_()
         before = net(ir, vis)
@@ -64,8 +65,7 @@ def test_what_is_flat_stays_without_steps(factor):
     grey = torch.full((1, 1, 64, 64), 0.5)
     h = 64 // factor
     level = torch.rand(1, 1, h, h)
-    maps = torch.cat([torch.zeros(1, 2 * factor**2, h, h), level.expand(-1, factor**2, -1, -1)], dim=1)
-    net._predict = lambda *_: maps
+    net._predict = lambda *_: (torch.full((1, 2 * factor**2, h, h), 0.8), level.expand(-1, factor**2, -1, -1))
     expected = 0.5 + F.interpolate(level, scale_factor=factor, mode='bilinear', align_corners=False)
     torch.testing.assert_close(net(grey, grey), expected, atol=1e-5, rtol=0)
 
