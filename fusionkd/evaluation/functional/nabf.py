@@ -10,8 +10,8 @@ from .edges import Comparison, Edges, compare_edges, sigmoid, source_edges
 from .levels import to_levels
 from .windows import into, sum_pixels
 
-_STRENGTH = (0.9999, 19.0, 0.5)  # gain, slope and midpoint of the sigmoids, as published
-_ORIENTATION = (0.9995, 22.0, 0.5)
+STRENGTH = (0.9999, 19.0, 0.5)  # gain, slope and midpoint of the sigmoids, as published
+ORIENTATION = (0.9995, 22.0, 0.5)
 _SOBEL = 8  # the published thresholds are meant for Sobel filters divided by 8
 _VISIBLE = 2.0
 _FAINT = (_VISIBLE * _SOBEL) ** 1.5 * (1 - 1e-6)  # strength ** 1.5 up to which an edge is not visible
@@ -64,9 +64,9 @@ def nabf_weights(sources: Edges, floor: float) -> Tensor:
 
 def nabf_part(edges: Comparison, weights: Tensor) -> Tensor:
     """Weighted artefacts against each source in a part of the image: ``(N, S)``."""
-    gain, slope, midpoint = _STRENGTH
+    gain, slope, midpoint = STRENGTH
     kept = sigmoid(edges.ratio, slope, midpoint)
-    gain_o, slope, midpoint = _ORIENTATION
+    gain_o, slope, midpoint = ORIENTATION
     aligned = edges.turn - math.pi / 2  # of orientations that wrap
     kept_o = sigmoid(torch.abs(aligned, out=into(aligned)), slope * 2 / math.pi, midpoint * math.pi / 2)
     kept = torch.mul(kept, kept_o, out=into(kept))

@@ -9,8 +9,8 @@ from .edges import Comparison, Edges, compare_edges, sigmoid, source_edges
 from .levels import to_levels
 from .windows import into, sum_pixels
 
-_STRENGTH = (0.9994, 15.0, 0.5)  # gain, slope and midpoint of the sigmoids, as published
-_ORIENTATION = (0.9879, 22.0, 0.8)
+STRENGTH = (0.9994, 15.0, 0.5)  # gain, slope and midpoint of the sigmoids, as published
+ORIENTATION = (0.9879, 22.0, 0.8)
 
 
 def qabf(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float) -> Tensor:
@@ -55,21 +55,21 @@ def qabf(ir: Tensor, vis: Tensor, fused: Tensor, data_range: float) -> Tensor:
 
 def qabf_part(edges: Comparison) -> Tensor:
     """Preserved edge strength of each source in a part of the image: ``(N, S)``."""
-    return sum_pixels(_kept(edges)) * (_STRENGTH[0] * _ORIENTATION[0])
+    return sum_pixels(_kept(edges)) * (STRENGTH[0] * ORIENTATION[0])
 
 
 def qabf_map(edges: Comparison) -> Tensor:
     """The same of every pixel, ``(N, S, ...)``."""
-    return _kept(edges) * (_STRENGTH[0] * _ORIENTATION[0])
+    return _kept(edges) * (STRENGTH[0] * ORIENTATION[0])
 
 
 def _kept(edges: Comparison) -> Tensor:
     """Preserved edge strength without the two gains, pixel by pixel."""
-    _, slope, midpoint = _STRENGTH
+    _, slope, midpoint = STRENGTH
     # The quirk: rounded down, the ratio is 1 for equal strengths and else 0. From a strength of 4 on nothing changes.
     ratio = torch.addcmul(edges.ratio, edges.ratio.floor(), edges.fused_strength.clamp_max(4) - 1)
     kept = sigmoid(ratio, slope, midpoint)
-    _, slope, midpoint = _ORIENTATION
+    _, slope, midpoint = ORIENTATION
     kept_o = sigmoid(edges.turn, -slope * 2 / math.pi, (1 - midpoint) * math.pi / 2)
     kept = torch.mul(kept, kept_o, out=into(kept))
     return torch.mul(kept, edges.strength, out=into(kept))

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from fusionkd.evaluation import functional as fn
 from fusionkd.evaluation.score import harmonic
 from fusionkd.ops import filter_separable, gaussian_kernel1d
 from fusionkd.registry import MODELS
 
+from .edge_terms import edge_terms
 from .metric import check_luma
 
 _STRIDE = 2  # between the windows of SSIM and of VIF's first scale: the same gradient at a quarter of the work
@@ -142,7 +142,7 @@ def quality_parts(fused: Tensor, ir: Tensor, vis: Tensor, names: list[str] | Non
         scores = _ssim(sources, levels)
         parts.update(ssim=harmonic(scores), ssim_sum=scores.sum(1))
     if wanted & {'qabf', 'nabf'}:
-        parts.update(_edge_parts(sources, levels))
+        parts['qabf'], parts['nabf'] = edge_terms(sources, levels)
     if 'scd' in wanted:
         a, b = sources.split(1, dim=1)
         parts['scd'] = _correlation(levels - b, a) + _correlation(levels - a, b)
@@ -245,22 +245,6 @@ def _moments(sources: Tensor, fused: Tensor, kernel: list[float], stride: int) -
     mean_s, square_s = blur(sources, sources.square()).split(count, dim=1)  # no gradient is needed here
     mean, square, product = blur(fused, fused.square(), sources * fused).split([1, 1, count], dim=1)
     return square_s - mean_s.square(), square - mean.square(), product - mean_s * mean, mean_s, mean
-
-
-def _edge_parts(sources: Tensor, levels: Tensor) -> dict[str, Tensor]:
-    """Qabf and Nabf of one pass over the edges they share, without those of the border."""
-    kept = weight = added = weight_added = 0.0
-    for source in fn.source_edges(sources, paddings=()):
-        edges = fn.compare_edges(source, levels)
-        kept = kept + fn.qabf_part(edges)
-        weight = weight + fn.qabf_weight(source.edges)
-        weights = fn.nabf_weights(source.edges, floor=1e-3)
-        added = added + fn.nabf_part(edges, weights)
-        weight_added = weight_added + fn.sum_pixels(weights)
-    # A black pair has no edges to keep: 0 of 0.
-    return dict(
-        qabf=(kept.sum(1) / weight.sum(1).clamp(min=1e-6)).float(), nabf=(added.sum(1) / weight_added.sum(1)).float()
-    )
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
