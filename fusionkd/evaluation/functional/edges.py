@@ -80,17 +80,23 @@ def sigmoid(x: Tensor, slope: float, midpoint: float) -> Tensor:
     return torch.sigmoid(y, out=into(y))
 
 
-def _find(x: Tensor) -> Edges:
-    """Edges of the inner pixels of ``(..., h, w)``: ``(..., h - 2, w - 2)``.
-
-    Differentiable: where the gradient vanishes the strength has slope 0, and where dx vanishes the orientation has.
-    """
+def sobel(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Sobel gradients dx and dy, weights 1 2 1 and -1 0 1, of the inner pixels of ``(..., h, w)``: ``(..., h - 2, w - 2)``."""
     smooth = x[..., :-2, :] + x[..., 2:, :]
     smooth = torch.add(smooth, x[..., 1:-1, :], alpha=2, out=into(smooth))
     dx = smooth[..., 2:] - smooth[..., :-2]
     smooth = x[..., :-2] + x[..., 2:]
     smooth = torch.add(smooth, x[..., 1:-1], alpha=2, out=into(smooth))
     dy = smooth[..., 2:, :] - smooth[..., :-2, :]
+    return dx, dy
+
+
+def _find(x: Tensor) -> Edges:
+    """Edges of the inner pixels of ``(..., h, w)``: ``(..., h - 2, w - 2)``.
+
+    Differentiable: where the gradient vanishes the strength has slope 0, and where dx vanishes the orientation has.
+    """
+    dx, dy = sobel(x)
     squares = torch.addcmul(dx * dx, dy, dy)
     if not x.requires_grad:  # the same values in fewer passes
         slope = dy.div_(dx).nan_to_num_(nan=-math.inf, posinf=-math.inf, neginf=-math.inf)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from fusionkd.evaluation import functional as fn
-from fusionkd.evaluation.functional.edges import Edges
+from fusionkd.evaluation.functional.edges import Edges, sobel
 from fusionkd.evaluation.functional.nabf import ORIENTATION as NABF_ORIENTATION
 from fusionkd.evaluation.functional.nabf import STRENGTH as NABF_STRENGTH
 from fusionkd.evaluation.functional.qabf import ORIENTATION as QABF_ORIENTATION
@@ -70,12 +70,7 @@ class _EdgeTerms(torch.autograd.Function):
 
 def _strip(sources: Edges, fused: Tensor, slopes: Tensor | None) -> Tensor:
     """The four sums of a strip, ``(4, N)``; its share of the slopes of the first and the third is added to ``slopes``."""
-    smooth = fused[..., :-2, :] + fused[..., 2:, :]
-    smooth.add_(fused[..., 1:-1, :], alpha=2)
-    dx = smooth[..., 2:] - smooth[..., :-2]
-    smooth = fused[..., :-2] + fused[..., 2:]
-    smooth.add_(fused[..., 1:-1], alpha=2)
-    dy = smooth[..., 2:, :] - smooth[..., :-2, :]
+    dx, dy = sobel(fused)
     strength = torch.addcmul(dx * dx, dy, dy).sqrt_()
     orientation = (dy / dx).nan_to_num_(nan=-math.inf, posinf=-math.inf, neginf=-math.inf).atan_()
 
@@ -110,28 +105,31 @@ def _strip(sources: Edges, fused: Tensor, slopes: Tensor | None) -> Tensor:
     inverse = strength.reciprocal().masked_fill_(strength == 0, 0)
     # Of the ratio by the fused strength: 1 / source below it and -ratio / fused above.
     of_ratio = (sources.strength - strength).sign_().mul_(ratio).mul_(inverse)
+    own = dx, dy, inverse
     direction = turned.sign_().neg_()
     across.sign_().mul_(direction)
-
-    def add(slope: Tensor, by_strength: Tensor, by_orientation: Tensor) -> None:
-        """Through the Sobel filters, back to the pixels."""
-        by_strength = by_strength.sum(1, keepdim=True).mul_(inverse)
-        by_orientation = by_orientation.sum(1, keepdim=True).mul_(inverse).mul_(inverse)
-        along_y = torch.addcmul(by_strength * dy, by_orientation, dx)
-        # Where dx vanishes, the orientation is a constant.
-        along_x = torch.addcmul(by_strength * dx, by_orientation.masked_fill_(dx == 0, 0), dy, value=-1)
-        smooth = F.pad(along_x, (2, 0)).sub_(F.pad(along_x, (0, 2)))
-        for rows, weight in ((slice(None, -2), 1), (slice(1, -1), 2), (slice(2, None), 1)):
-            slope[..., rows, :].add_(smooth, alpha=weight)
-        smooth = F.pad(along_y, (0, 0, 2, 0)).sub_(F.pad(along_y, (0, 0, 0, 2)))
-        for columns, weight in ((slice(None, -2), 1), (slice(1, -1), 2), (slice(2, None), 1)):
-            slope[..., columns].add_(smooth, alpha=weight)
 
     by_ratio = alike.neg_().add_(1).mul_(kept).mul_(slope)
     by_turn = aligned.neg_().add_(1).mul_(kept).mul_(-slope_o * _TURN)
     by_strength = torch.addcmul(of_ratio, equal, (strength < 4).to(strength.dtype)).mul_(by_ratio)
-    add(slopes[0], by_strength, by_turn.mul_(direction))
+    _add(slopes[0], by_strength, by_turn.mul_(direction), own)
     by_ratio = alike_n.neg_().add_(1).mul_(lost).mul_(slope_n / 2)
     by_turn = aligned_n.neg_().add_(1).mul_(lost).mul_(slope_no * _TURN / 2)
-    add(slopes[1], by_ratio.mul_(of_ratio), by_turn.mul_(across))
+    _add(slopes[1], by_ratio.mul_(of_ratio), by_turn.mul_(across), own)
     return sums
+
+
+def _add(slope: Tensor, by_strength: Tensor, by_orientation: Tensor, own: tuple[Tensor, Tensor, Tensor]) -> None:
+    """From slopes by strength and orientation, ``(N, S, h, w)``, through the Sobel filters back to the pixels."""
+    dx, dy, inverse = own
+    by_strength = by_strength.sum(1, keepdim=True).mul_(inverse)
+    by_orientation = by_orientation.sum(1, keepdim=True).mul_(inverse).mul_(inverse)
+    by_dy = torch.addcmul(by_strength * dy, by_orientation, dx)
+    # Where dx vanishes, the orientation is a constant.
+    by_dx = torch.addcmul(by_strength * dx, by_orientation.masked_fill_(dx == 0, 0), dy, value=-1)
+    smooth = F.pad(by_dx, (2, 0)).sub_(F.pad(by_dx, (0, 2)))
+    for rows, weight in ((slice(None, -2), 1), (slice(1, -1), 2), (slice(2, None), 1)):
+        slope[..., rows, :].add_(smooth, alpha=weight)
+    smooth = F.pad(by_dy, (0, 0, 2, 0)).sub_(F.pad(by_dy, (0, 0, 0, 2)))
+    for columns, weight in ((slice(None, -2), 1), (slice(1, -1), 2), (slice(2, None), 1)):
+        slope[..., columns].add_(smooth, alpha=weight)
