@@ -81,7 +81,7 @@ def sigmoid(x: Tensor, slope: float, midpoint: float) -> Tensor:
 
 
 def sobel(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Sobel gradients dx and dy, weights 1 2 1 and -1 0 1, of the inner pixels of ``(..., h, w)``: ``(..., h - 2, w - 2)``."""
+    """Sobel gradients of inner pixels, weights 1 2 1 and -1 0 1: dx and dy, ``(..., h - 2, w - 2)``, of ``(..., h, w)``."""
     smooth = x[..., :-2, :] + x[..., 2:, :]
     smooth = torch.add(smooth, x[..., 1:-1, :], alpha=2, out=into(smooth))
     dx = smooth[..., 2:] - smooth[..., :-2]
