@@ -144,12 +144,11 @@ def quality_parts(fused: Tensor, ir: Tensor, vis: Tensor, names: list[str] | Non
     if wanted & {'qabf', 'nabf'}:
         parts['qabf'], parts['nabf'] = edge_terms(sources, levels)
     if 'scd' in wanted:
-        a, b = sources.split(1, dim=1)
-        parts['scd'] = _correlation(levels - b, a) + _correlation(levels - a, b)
+        parts['scd'] = _scd(sources, levels)
     if 'target' in wanted:
         parts['target'] = hot_contrast(fused, ir)
     if 'brightness' in wanted:
-        own, *means = (F.avg_pool2d(x, _REGION, _REGION // 2) for x in (fused, ir, vis))
+        own, *means = (_regions(x) for x in (fused, ir, vis))
         parts['brightness'] = (own - torch.maximum(*means)).abs().mean((1, 2, 3))
     return QualityParts(**parts)
 
@@ -247,8 +246,21 @@ def _moments(sources: Tensor, fused: Tensor, kernel: list[float], stride: int) -
     return square_s - mean_s.square(), square - mean.square(), product - mean_s * mean, mean_s, mean
 
 
-def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Pearson correlation of ``(N, 1, H, W)`` in grey levels; near 0 where one of them is flat."""
-    a, b = (x - x.mean((1, 2, 3), keepdim=True) for x in (a, b))
-    square = (a * a).mean((1, 2, 3)) * (b * b).mean((1, 2, 3))
-    return (a * b).mean((1, 2, 3)) / (square + 1).sqrt()
+def _scd(sources: Tensor, levels: Tensor) -> Tensor:
+    """Correlations of what was added to either source with the other one; near 0 where one of them is flat.
+
+    From three moments of the fused image, those of the differences follow.
+    """
+    a, b, f = (x - x.mean((2, 3), keepdim=True) for x in (*sources.split(1, dim=1), levels))
+    var_a, var_b, var_f, a_b, a_f, b_f = (
+        (x * y).mean((1, 2, 3)) for x, y in ((a, a), (b, b), (f, f), (a, b), (a, f), (b, f))
+    )
+    # Exact arithmetic finds no negative variance; float32 may.
+    less_b, less_a = (var_f + var - 2 * both for var, both in ((var_b, b_f), (var_a, a_f)))
+    to_a = (a_f - a_b) / (less_b.clamp(min=0) * var_a + 1).sqrt()
+    return to_a + (b_f - a_b) / (less_a.clamp(min=0) * var_b + 1).sqrt()
+
+
+def _regions(x: Tensor) -> Tensor:
+    """Means of regions that overlap by half, from means of their quarters."""
+    return F.avg_pool2d(F.avg_pool2d(x, _REGION // 2), 2, 1)
