@@ -4,3 +4,5 @@ _base_ = ['swift_minute_msrs.py']
 model = dict(
     terms=[dict(name='self', loss=dict(type='FusionLoss', maximum=40, gradient=90, ssim=32, consistency=2))],
 )
+train_cfg = dict(max_iters=600, val_interval=600)
+param_scheduler = [dict(type='OneCycleLR', eta_max=1e-2, total_steps=600, pct_start=0.15, by_epoch=False)]
