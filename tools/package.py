@@ -2,9 +2,9 @@ r"""Put a trained network into the zoo with its card.
 
     python tools/package.py work_dirs/RECIPE/student_best.pth --name fusionkd-fast \
         --command 'python tools/train.py configs/RECIPE.py --data-root DATA' --data 'what it was trained on' \
-        --results RESULTS/results.json --latency LATENCY/latency.json
+        --results RESULTS/summary.json --latency LATENCY/latency.json
 
-``results.json`` is what ``tools/test.py`` or ``tools/evaluate.py`` wrote for this network, on as many sets as there are;
+Results are ``summary.json`` of ``tools/evaluate.py`` or ``results.json`` of ``tools/test.py`` for this network, on as many sets as there are;
 ``latency.json`` is that of ``benchmarks/latency.py`` and may come later: a card that exists keeps what is not given again, of
 other weights only the latency of the same shape.
 """
@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument('--name', required=True, help='of the network in the zoo')
     parser.add_argument('--command', help='that trains it')
     parser.add_argument('--data', help='it was trained on, with its sources')
-    parser.add_argument('--results', type=Path, help='results.json of a test')
+    parser.add_argument('--results', type=Path, help='summary.json of an evaluation or results.json of a test')
     parser.add_argument('--method', default='student', help='row of the results. Default student')
     parser.add_argument('--latency', type=Path, help='latency.json of the benchmark')
     parser.add_argument('--out', type=Path, default=zoo.FOLDER, help='folder. Default the zoo of the package')
