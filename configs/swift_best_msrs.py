@@ -1,5 +1,6 @@
 # fusionkd-best: the largest student, for a camera with time to spare. Without a teacher, as base. Width and length both pay,
-# and so does a rate that stays high. Qabf and SCD weigh a little more than in the others, hot targets less: docs/lightweight.md.
+# and so does a rate that stays high. Qabf and SCD weigh a little more than in the others, hot targets a little less:
+# docs/lightweight.md.
 _base_ = ['swift_base_msrs.py']
 
 model = dict(
