@@ -4,9 +4,9 @@ r"""Put a trained network into the zoo with its card.
         --command 'python tools/train.py configs/RECIPE.py --data-root DATA' --data 'what it was trained on' \
         --results RESULTS/summary.json --latency LATENCY/latency.json
 
-Results are ``summary.json`` of ``tools/evaluate.py`` or ``results.json`` of ``tools/test.py`` for this network, on as many sets
-as there are; ``latency.json`` is that of ``benchmarks/latency.py`` and may come later: a card that exists keeps what is not
-given again, of other weights only the latency of the same shape.
+Results are ``summary.json`` of ``tools/evaluate.py`` or ``results.json`` of ``tools/test.py`` for this network, on as many
+sets as there are; ``latency.json`` is that of ``benchmarks/latency.py`` and may come later: a card that exists keeps what is
+not given again, of other weights only the latency of the same shape.
 """
 
 import argparse
