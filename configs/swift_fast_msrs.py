@@ -4,4 +4,7 @@ _base_ = ['swift_minute_msrs.py']
 
 model = dict(student=dict(width=16, depth=2, context_width=16))
 train_cfg = dict(max_iters=8000, val_interval=8000)
-param_scheduler = [dict(type='OneCycleLR', eta_max=1e-2, total_steps=8000, pct_start=0.15, by_epoch=False)]
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.04, begin=0, end=200, by_epoch=False),
+    dict(type='PolyLR', power=0.3, begin=0, end=8000, by_epoch=False),
+]

@@ -1,6 +1,6 @@
 # One minute from nothing on two CPU cores: a SwiftFuser of 28,665 parameters under the quality loss (not from a paper).
-# Qabf weighs twice the loss's own, and the rate stays high for longer than in a cosine: docs/lightweight.md. `--cfg-options
-# train_cfg.max_iters=2000` makes about five minutes of it.
+# Qabf weighs twice the loss's own, the rate stays high for longer than in a cosine, and crops are small at first:
+# docs/lightweight.md. `--cfg-options train_cfg.max_iters=3000` makes about five minutes of it.
 _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/default_runtime.py']
 
 model = dict(
@@ -8,8 +8,9 @@ model = dict(
     student=dict(type='SwiftFuser', width=40, depth=3, context_width=24, block='depthwise', stem=1),
     terms=[dict(name='quality', loss=dict(type='QualityLoss', qabf=5.0))],
 )
-train_cfg = dict(max_iters=400, val_interval=400)
+train_cfg = dict(max_iters=640, val_interval=640)
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.04, begin=0, end=20, by_epoch=False),
-    dict(type='PolyLR', power=0.3, begin=0, end=400, by_epoch=False),
+    dict(type='LinearLR', start_factor=0.04, begin=0, end=30, by_epoch=False),
+    dict(type='PolyLR', power=0.3, begin=0, end=640, by_epoch=False),
 ]
+custom_hooks = [dict(type='StudentEMAHook'), dict(type='CropSizeHook', sizes=[(0, 128), (0.7, 192)])]

@@ -45,12 +45,20 @@ class ResumableTrainLoop(IterBasedTrainLoop):
             self.runner.logger.error(f'stopped in iteration {self._iter + 1}; all before it is saved: --resume goes on')
 
 
-class _Continued:
-    """Iterator over batches that gives the first ``skip`` ones for nothing: the base class drops them."""
+def restart_data(loop: IterBasedTrainLoop, done: int) -> None:
+    """Load the batches after the first ``done`` ones anew, by new processes that see what the dataset has become."""
+    loop.dataloader._iterator = None  # persistent workers would go on with the dataset they were started with
+    current = loop.dataloader_iterator
+    if not isinstance(current, _Continued) or current.iterator is not None:  # a resumed training's has not begun
+        loop.dataloader_iterator = _Continued(loop.dataloader, done, None, asked=False)
 
-    def __init__(self, dataloader: DataLoader, skip: int, state: dict | None):
+
+class _Continued:
+    """Iterator over batches after the first ``skip`` ones; the base class asks for those, too, and drops them."""
+
+    def __init__(self, dataloader: DataLoader, skip: int, state: dict | None, asked: bool = True):
         self.dataloader, self.skip, self.state = dataloader, skip, state
-        self.left = skip
+        self.left = skip if asked else 0
         self.iterator = None
 
     def __next__(self) -> dict | None:

@@ -34,6 +34,50 @@ def test_small_images_are_extended_by_reflection(results):
     assert np.array_equal(out['ir'][12], out['ir'][11])
 
 
+@pytest.mark.parametrize(('size', 'shape'), [(32, (64, 96)), ((20, 36), (61, 83)), (32, (32, 47))])
+def test_of_several_windows_the_one_with_the_most_edges_is_taken(monkeypatch, size, shape):
+    rng = np.random.RandomState(0)
+    ir, vis = rng.randint(0, 40, shape).astype(np.uint8), rng.randint(0, 40, (*shape, 3)).astype(np.uint8)
+    vis[:, shape[1] // 2 :] = np.minimum(vis[:, shape[1] // 2 :] * 4, 255)  # texture on the right
+    crop = RandomCropPair(size, candidates=5)
+    height, width = crop.size
+
+    def edges(y, x):
+        """Of pixels whose right and lower neighbours are in the window, too; the border hardly counts."""
+        total = 0
+        for image in (ir, vis[..., 1]):
+            pixels = image[-(-y // 4) * 4 : y + height : 4, -(-x // 4) * 4 : x + width : 4].astype(float)
+            total += abs(np.diff(pixels, axis=0)).sum() + abs(np.diff(pixels, axis=1)).sum()
+        return total
+
+    np.random.seed(0)
+    ranks, lefts = [], []
+    for _ in range(60):
+        corners = crop._corners(*shape)
+        monkeypatch.setattr(crop, '_corners', lambda *_, corners=corners: corners)
+        ((_, y, x, *taken),) = crop(dict(ir=ir, vis=vis))['geometry']
+        monkeypatch.undo()
+        assert taken == [height, width] and (y, x) in corners
+        ranks.append(sum(edges(*other) > edges(y, x) for other in corners))
+        lefts.append(x)
+    assert np.mean(ranks) < 0.6, 'of 0 to 4; 2 if drawn'
+    assert np.mean(lefts) > 0.58 * (shape[1] - width) and len(set(lefts)) > 8, 'still drawn'
+
+
+def test_one_candidate_draws_as_ever_and_none_is_refused(results):
+    np.random.seed(3)
+    expected = [np.random.randint(5), np.random.randint(9)]
+    np.random.seed(3)
+    assert RandomCropPair(8)(results)['geometry'] == (('crop', *expected, 8, 8),)
+    with pytest.raises(ValueError, match='candidates must be at least 1, got 0'):
+        RandomCropPair(8, candidates=0)
+
+
+def test_a_small_image_has_candidates_too(results):
+    out = RandomCropPair((20, 8), candidates=4)(results)
+    assert out['ir'].shape == (20, 8) and aligned(out)
+
+
 def test_flips_are_joint(results):
     out = RandomFlipPair(1, 1)(dict(results))
     assert aligned(out) and np.array_equal(out['ir'], results['ir'][::-1, ::-1])

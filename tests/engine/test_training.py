@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from common import REPO
+from mmengine.hooks import Hook
 
-from fusionkd.engine.checkpoint import save_weights
+from fusionkd.engine.checkpoint import read_checkpoint, save_weights
 from fusionkd.engine.config import build_runner, enable_amp, load_config
-from fusionkd.registry import MODELS
+from fusionkd.engine.hooks import CropSizeHook
+from fusionkd.registry import HOOKS, MODELS
 
 
 def config(tmp_path, folder, iters=4, agent=True, **options):
@@ -67,8 +69,6 @@ def run(scene_folder):
 
 
 def checkpoint(runner, iteration):
-    from fusionkd.engine.checkpoint import read_checkpoint
-
     return read_checkpoint(f'{runner.work_dir}/iter_{iteration}.pth')
 
 
@@ -96,6 +96,53 @@ def test_two_and_two_iterations_equal_four(run, tmp_path, agent):
         assert same(a[key], b[key]), key
     logs = [(tmp_path / name / 'work/agent.jsonl').read_text() for name in ('straight', 'resumed')]
     assert logs[0] == logs[1] and len(logs[0].splitlines()) == 5
+
+
+@HOOKS.register_module()
+class CropSides(Hook):
+    seen = []
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        self.seen.append((runner.iter, *data_batch['inputs']['ir'][0].shape[-2:]))
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_crops_grow_with_the_training_and_a_resumed_one_goes_on(run, tmp_path, workers, monkeypatch):
+    monkeypatch.setattr(CropSides, 'seen', [])
+    options = {
+        'agent': False,
+        'train_dataloader.num_workers': workers,
+        'train_dataloader.persistent_workers': bool(workers),
+        'custom_hooks': [
+            dict(type='CropSizeHook', sizes=[(0, 24), (0.5, (32, 40)), (0.75, 48)]),
+            dict(type='CropSides'),
+        ],
+    }
+    straight = run(tmp_path / 'straight', **options)
+    expected = [(0, 24, 24), (1, 24, 24), (2, 32, 40), (3, 48, 48)]
+    assert CropSides.seen == expected
+    assert straight.train_dataloader.dataset.pipeline.transforms[1].size == (48, 48)  # as in the recipe
+    first = run(tmp_path / 'resumed', **options)
+    (tmp_path / 'resumed/work/iter_4.pth').unlink()
+    CropSides.seen.clear()
+    run(tmp_path / 'resumed', **options, resume=True, load_from=f'{first.work_dir}/iter_2.pth')
+    assert CropSides.seen == expected[2:]
+    if not workers:
+        a, b = (read_checkpoint(tmp_path / name / 'work/iter_4.pth') for name in ('straight', 'resumed'))
+        assert same(a['state_dict'], b['state_dict'])
+
+
+@pytest.mark.parametrize('sizes', [[], [(0.1, 24)], [(0, 24), (0, 48)], [(0, 24), (1, 48)]])
+def test_crop_sizes_that_make_no_sense_are_refused(sizes):
+    with pytest.raises(ValueError, match='begin with 0 and ascend below 1'):
+        CropSizeHook(sizes)
+
+
+def test_crop_sizes_need_crops(run, tmp_path):
+    pipeline = [dict(type='LoadImagePair'), dict(type='PackFusionInputs')]
+    options = {'train_dataloader.dataset.pipeline': pipeline, 'train_dataloader.batch_size': 1}
+    with pytest.raises(ValueError, match='CropSizeHook needs RandomCropPair'):
+        run(tmp_path, agent=False, custom_hooks=[dict(type='CropSizeHook', sizes=[(0, 24)])], **options)
 
 
 EVERYTHING = {

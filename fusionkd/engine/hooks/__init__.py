@@ -3,6 +3,7 @@
 from .agent_hook import AgentHook
 from .cluster_hook import ClusterHook
 from .collapse_hook import CollapseHook
+from .crop_size_hook import CropSizeHook
 from .fade_hook import FadeHook
 from .norm_hook import FreezeNormHook
 from .random_state_hook import RandomStateHook
@@ -15,6 +16,7 @@ __all__ = [
     'AgentHook',
     'ClusterHook',
     'CollapseHook',
+    'CropSizeHook',
     'FadeHook',
     'FreezeNormHook',
     'RandomStateHook',
