@@ -1,9 +1,10 @@
 # fusionkd-base, the student between `fast` and `best`. Without a teacher: swift_base_taught_msrs.py is the same with one.
-_base_ = ['swift_minute_msrs.py']
+_base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/default_runtime.py']
 
-model = dict(student=dict(width=32, depth=4, context=3, context_width=48))
+model = dict(
+    type='FusionDistiller',
+    student=dict(type='SwiftFuser', width=32, depth=4, context=3, context_width=48, block='depthwise', stem=1),
+    terms=[dict(name='quality', loss=dict(type='QualityLoss', qabf=5.0))],
+)
 train_cfg = dict(max_iters=6000, val_interval=6000)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.04, begin=0, end=200, by_epoch=False),
-    dict(type='PolyLR', power=0.3, begin=0, end=6000, by_epoch=False),
-]
+param_scheduler = [dict(type='OneCycleLR', eta_max=1e-2, total_steps=6000, pct_start=0.15, by_epoch=False)]

@@ -10,8 +10,4 @@ model = dict(
 )
 train_cfg = dict(max_iters=5000, val_interval=5000)
 optim_wrapper = dict(optimizer=dict(lr=7e-3))
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.04, begin=0, end=200, by_epoch=False),
-    dict(type='PolyLR', power=0.3, begin=0, end=5000, by_epoch=False),
-]
-custom_hooks = [dict(type='StudentEMAHook'), dict(type='CropSizeHook', sizes=[(0, 128), (0.7, 192)])]
+param_scheduler = [dict(type='OneCycleLR', eta_max=7e-3, total_steps=5000, pct_start=0.15, by_epoch=False)]

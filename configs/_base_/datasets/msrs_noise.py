@@ -1,5 +1,5 @@
 # MSRS layout with larger crops and sensor noise: SCD and targets are properties of a scene, and compressed images are flat
-# where cameras are not. Of eight windows the one with the most edges is taken: docs/lightweight.md.
+# where cameras are not.
 _base_ = ['msrs.py']
 
 train_dataloader = dict(
@@ -7,7 +7,7 @@ train_dataloader = dict(
     dataset=dict(
         pipeline=[
             dict(type='LoadImagePair', cache_mb=2048),
-            dict(type='RandomCropPair', size=192, candidates=8),
+            dict(type='RandomCropPair', size=192),
             dict(type='RandomFlipPair'),
             dict(type='SensorNoise'),
             dict(type='PackFusionInputs'),
