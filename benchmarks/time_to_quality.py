@@ -478,10 +478,14 @@ def make_quick(args: argparse.Namespace, folder: Path) -> None:
     args.paper_steps = 2
     args.options = args.options | {'train_dataloader.batch_size': 2}
     args.paper_options = {'model.student.backbone.width': 4}
-    for config, options in ((args.config, args.options), (args.paper_config, args.paper_options)):
-        for i, step in enumerate(load_config(config).train_dataloader.dataset.pipeline):
+    for path, options in ((args.config, args.options), (args.paper_config, args.paper_options)):
+        config = load_config(path)
+        for i, step in enumerate(config.train_dataloader.dataset.pipeline):
             if step.type == 'RandomCropPair':
                 options[f'train_dataloader.dataset.pipeline.{i}.size'] = 64
+        for i, hook in enumerate(config.get('custom_hooks', [])):
+            if hook.type == 'CropSizeHook':
+                options[f'custom_hooks.{i}.sizes'] = [(0, 48), (0.5, 64)]
 
 
 def make_header(args: argparse.Namespace) -> dict[str, Any]:

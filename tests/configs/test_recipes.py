@@ -34,6 +34,8 @@ def small(config):
         elif dataset.get('part', 'all') != 'all':
             options[f'{loader}_dataloader.dataset.val_every'] = 2
     for i, hook in enumerate(config.get('custom_hooks', [])):
+        if hook.type == 'CropSizeHook':
+            options[f'custom_hooks.{i}.sizes'] = [(0, 48), (0.5, 64)]
         if hook.type == 'AgentHook':
             options |= {f'custom_hooks.{i}.interval': 1, f'custom_hooks.{i}.probe.num': 2}
             if hook.probe.dataset.type == 'PairedFusionDataset':
