@@ -152,15 +152,16 @@ def _read(image: np.ndarray | str | Path, name: str) -> np.ndarray:
 
 def _build(student: Config | dict | str | Path, weights: str | Path | None) -> BaseFuser:
     if isinstance(student, str | Path) and str(student) in zoo.names():
-        config, weights = zoo.card(str(student))['fuser'], weights or str(student)
+        card = zoo.card(str(student))
+        config, weights = card['fuser'], weights or (str(student) if 'file' in card else None)
     elif isinstance(student, str | Path) and Path(student).suffix != '.py':
         path = zoo.resolve(student)
-        card = path.with_suffix('.json')
-        if not card.is_file():
+        beside = path.with_suffix('.json')
+        if not beside.is_file():
             raise ValueError(
-                f'{path} has no card ({card.name}) that says which network it is; give its config as student'
+                f'{path} has no card ({beside.name}) that says which network it is; give its config as student'
             )
-        config, weights = json.loads(card.read_text(encoding='utf-8'))['fuser'], path
+        config, weights = json.loads(beside.read_text(encoding='utf-8'))['fuser'], path
     else:
         config = load_config(student) if isinstance(student, str | Path) else student
     if 'model' in config:  # a recipe

@@ -116,26 +116,33 @@ class RandomCropPair(BaseTransform):
     """Cut the same window out of both images; images smaller than it are enlarged by reflection first.
 
     Much of a pair is sky, road or wall, which teaches little. Of ``candidates`` windows the one with the most edges in both
-    images together is taken (not from a paper), by the differences between pixels four apart.
+    images together is taken (not from a paper), by the differences between pixels four apart. A network that never sees the
+    rest gets its brightness wrong, most in dark scenes, so a share of the windows should stay drawn freely.
 
     Args:
         size: side of the square window in pixels, or ``(height, width)``.
         candidates: windows drawn. Default 1, every window alike.
+        prob: probability that there is a choice; otherwise one window is drawn. Default 1.
 
     Raises:
-        ValueError: fewer than one candidate.
+        ValueError: fewer than one candidate, or a probability outside [0, 1].
     """
 
-    def __init__(self, size: int | tuple[int, int], candidates: int = 1):
+    def __init__(self, size: int | tuple[int, int], candidates: int = 1, prob: float = 1.0):
         if candidates < 1:
             raise ValueError(f'candidates must be at least 1, got {candidates}')
+        if not 0 <= prob <= 1:
+            raise ValueError(f'prob must be in [0, 1], got {prob}')
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.candidates = candidates
+        self.prob = prob
 
     @cache_randomness
     def _corners(self, h: int, w: int) -> list[tuple[int, int]]:
         height, width = self.size
-        return [(np.random.randint(h - height + 1), np.random.randint(w - width + 1)) for _ in range(self.candidates)]
+        choice = self.candidates > 1 and (self.prob == 1 or np.random.rand() < self.prob)
+        count = self.candidates if choice else 1
+        return [(np.random.randint(h - height + 1), np.random.randint(w - width + 1)) for _ in range(count)]
 
     def transform(self, results: dict) -> dict:
         """Crop ``ir`` and ``vis``."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from fusionkd.fileio import atomic_path
-from fusionkd.models.fusers import BaseFuser
+from fusionkd.models.fusers import BaseFuser, RefinedFuser
 
 from .merge import merge
 
@@ -53,13 +53,16 @@ def export_onnx(
         ``largest_difference`` from torch, ``sha256``.
 
     Raises:
-        ValueError: a divisor that is no multiple of the fuser's, an opset below 18, weights that are not finite.
+        ValueError: a :class:`RefinedFuser`, a divisor that is no multiple of the fuser's, an opset below 18, weights that
+            are not finite.
         RuntimeError: the file differs from torch by more than 1e-4; the message says by how much. No file is written.
 
     Example:
         >>> from fusionkd.models.fusers import SeAFusion
         >>> card = export_onnx(SeAFusion(), 'seafusion.onnx')  # doctest: +SKIP
     """
+    if isinstance(fuser, RefinedFuser):
+        raise ValueError('RefinedFuser optimises every image and cannot be exported; export its network')
     path = Path(path)
     divisor = fuser.divisor if divisor is None else divisor
     if divisor < 1 or divisor % fuser.divisor:

@@ -1,4 +1,7 @@
-"""Weights by name. Each network has a card, ``<name>.json``; small ones have their weights beside it."""
+"""Weights by name. Each network has a card, ``<name>.json``; small ones have their weights beside it.
+
+A card without a file is of a :class:`fusionkd.models.fusers.RefinedFuser`, whose network is another one of the zoo.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +40,14 @@ def resolve(source: str | Path) -> Path:
 
     Raises:
         FileNotFoundError: no such path, or the download failed; the message says where to put the file.
-        ValueError: the file is not the one of the card.
+        ValueError: the file is not the one of the card, or the card has none.
     """
     text = str(source)
     if text in names():
         entry = card(text)
+        if 'file' not in entry:
+            inner = entry['fuser']['fuser']['init_cfg']['checkpoint']
+            raise ValueError(f'{text} has no weights of its own: it is {entry["fuser"]["type"]} over {inner}')
         return _checked(_find(entry), entry)
     if text.startswith(('http://', 'https://')):
         return _download(text, _cache() / text.rsplit('/', 1)[-1])

@@ -64,6 +64,21 @@ def test_of_several_windows_the_one_with_the_most_edges_is_taken(monkeypatch, si
     assert np.mean(lefts) > 0.58 * (shape[1] - width) and len(set(lefts)) > 8, 'still drawn'
 
 
+def test_a_share_of_the_windows_is_drawn_freely():
+    ir = np.zeros((40, 400), np.uint8)
+    ir[:, 380:] = np.random.RandomState(0).randint(0, 255, (40, 20))  # all edges are on the right
+    np.random.seed(0)
+
+    def mean_left(**options):
+        crop = RandomCropPair(40, candidates=8, **options)
+        return np.mean([crop(dict(ir=ir, vis=ir))['geometry'][0][2] for _ in range(300)])
+
+    free, half, chosen = mean_left(prob=0), mean_left(prob=0.5), mean_left()
+    assert abs(free - 180) < 20 and chosen > 215 and free + 10 < half < chosen - 10
+    with pytest.raises(ValueError, match=r'prob must be in \[0, 1\], got 1.5'):
+        RandomCropPair(8, candidates=2, prob=1.5)
+
+
 def test_one_candidate_draws_as_ever_and_none_is_refused(results):
     np.random.seed(3)
     expected = [np.random.randint(5), np.random.randint(9)]

@@ -2,6 +2,7 @@
 
 from .base import BaseFuser
 from .ld_lite import LDLite, prune_l1
+from .refined import RefinedFuser
 from .seafusion import SeAFusion
 from .swift import SwiftFuser
 from .timm_dense import TimmDense
@@ -11,6 +12,7 @@ from .weight_map import WeightMapFuser
 __all__ = [
     'BaseFuser',
     'LDLite',
+    'RefinedFuser',
     'SeAFusion',
     'SwiftFuser',
     'TimmDense',
