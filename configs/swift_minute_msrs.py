@@ -1,13 +1,13 @@
 # One minute from nothing on two CPU cores: a SwiftFuser of 28,665 parameters under the quality loss (not from a paper).
-# Qabf weighs twice the loss's own and hot targets more, the rate stays high for longer than in a cosine, crops are small at
-# first, and every second one is the one of eight windows with the most edges: docs/lightweight.md.
+# Qabf and hot targets weigh more than the loss's own, the rate stays high for longer than in a cosine, crops
+# are small at first, and every second one is that of eight windows with the most edges: docs/lightweight.md.
 # `--cfg-options train_cfg.max_iters=3000` makes about five minutes of it.
 _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/default_runtime.py']
 
 model = dict(
     type='FusionDistiller',
     student=dict(type='SwiftFuser', width=40, depth=3, context_width=24, block='depthwise', stem=1),
-    terms=[dict(name='quality', loss=dict(type='QualityLoss', qabf=5.0, target=5.0))],
+    terms=[dict(name='quality', loss=dict(type='QualityLoss', qabf=3.5, target=5.0))],
 )
 train_cfg = dict(max_iters=640, val_interval=640)
 train_dataloader = dict(

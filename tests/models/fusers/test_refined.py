@@ -1,10 +1,13 @@
 import cv2
 import pytest
 import torch
+from mmengine.dataset import pseudo_collate
 
 from fusionkd import zoo
 from fusionkd.apis import FusionInferencer
+from fusionkd.datasets import PairedFusionDataset
 from fusionkd.deploy import export_onnx
+from fusionkd.models.distillers import FusionDistiller
 from fusionkd.models.fusers import RefinedFuser
 from fusionkd.models.losses import QualityLoss
 
@@ -84,3 +87,21 @@ def test_the_packaged_one_is_the_teacher_and_its_steps(sources):
     assert fuser.loss.weights == QualityLoss(**WEIGHTS).weights and fuser.steps == 40
     with pytest.raises(ValueError, match='no weights of its own: it is RefinedFuser over fusionkd-teacher'):
         zoo.resolve('fusionkd-teacher-refined')
+
+
+def test_a_teacher_whose_images_are_refined_once(scene_folder, tmp_path):
+    teacher = dict(type='RefinedFuser', fuser=NETWORK, steps=2, name='teacher', cache=dict(type='memory'))
+    guide = dict(name='guide', loss=dict(type='L1Loss'), target='teacher')
+    model = FusionDistiller(student=dict(type='SwiftFuser', width=16, depth=1), teachers=[teacher], terms=[guide])
+    data = PairedFusionDataset(
+        data_root=str(scene_folder),
+        pipeline=[dict(type='LoadImagePair'), dict(type='RandomCropPair', size=48), dict(type='PackFusionInputs')],
+    )
+    calls = []
+    network = model.guides['teacher'].network
+    network.register_forward_hook(lambda *_: calls.append(1))
+    for _ in range(2):
+        batch = model.data_preprocessor(pseudo_collate([data[0], data[1]]), training=True)
+        loss = model.loss(**batch['inputs'], data_samples=batch['data_samples'])['loss_guide']
+        loss.backward()
+    assert loss > 0 and len(calls) == 2, 'one for each of two images'
