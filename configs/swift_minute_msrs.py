@@ -1,6 +1,6 @@
 # One minute from nothing on two CPU cores: a SwiftFuser of 28,665 parameters under the quality loss (not from a paper).
-# Qabf and hot targets weigh more than the loss's own, the rate stays high for longer than in a cosine, crops
-# are small at first, and every second one is that of eight windows with the most edges: docs/lightweight.md.
+# Qabf and hot targets weigh more than the loss's own, the rate stays high for longer than in a cosine, crops are small at
+# first, and every second one is that of eight windows with the most edges: docs/lightweight.md.
 # `--cfg-options train_cfg.max_iters=3000` makes about five minutes of it.
 _base_ = ['_base_/datasets/msrs_noise.py', '_base_/schedules/swift.py', '_base_/default_runtime.py']
 

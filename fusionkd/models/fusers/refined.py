@@ -25,7 +25,7 @@ class RefinedFuser(BaseFuser):
 
     What is added to the first image is a sum of maps, each at its own share of the resolution and enlarged bilinearly, all
     moved by Adam with steps that fall to 0 as half a cosine. Coarse maps let a large area change its brightness as one, which
-    is what SCD asks for and what single pixels reach in ten times as many steps.
+    is what SCD asks for and takes single pixels many more steps.
 
     Images below 41 x 41 pixels, which the loss cannot take, are enlarged for it.
 
